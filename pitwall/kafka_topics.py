@@ -1,0 +1,95 @@
+"""The topics, and the step that makes them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from pitwall.kafka_producer import LIBRARY_LOG_LEVEL
+
+DAY_MS: Final = 24 * 3600 * 1000
+#: What a vehicle keeps of readings that nobody acknowledged.
+OUTBOX_RETENTION_DAYS: Final = 7
+ADMIN_TIMEOUT_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """`retention_days` by record time."""
+
+    name: str
+    partitions: int
+    retention_days: int
+
+
+TELEMETRY: Final = Topic("vehicle-telemetry", 3, 14)
+ALERTS: Final = Topic("vehicle-alerts", 2, 30)
+METRICS: Final = Topic("vehicle-metrics", 2, 30)
+STATUS_CHANGE: Final = Topic("vehicle-status-change", 1, 30)
+#: As long as a stop is remembered (stop_retention, 90 days).
+COMMANDS: Final = Topic("vehicle-commands", 1, 90)
+DEAD_LETTER: Final = Topic("dead-letter-topic", 1, 30)
+
+TOPICS: Final = (TELEMETRY, ALERTS, METRICS, STATUS_CHANGE, COMMANDS, DEAD_LETTER)
+
+# A reader that was away as long as a vehicle still finds what the vehicle brings back with it.
+assert all(topic.retention_days > OUTBOX_RETENTION_DAYS for topic in TOPICS)
+
+
+class TopicError(Exception):
+    """Names the topic, what is wrong and the mend."""
+
+
+def ensure_topics(
+    bootstrap: str,
+    topics: tuple[Topic, ...] = TOPICS,
+    *,
+    replication: int = 1,
+    timeout_s: float = ADMIN_TIMEOUT_S,
+) -> list[str]:
+    """Creates what is missing and returns those names. Repeat freely. Blocks: for a one-shot process.
+
+    Raises TopicError where Kafka can't be reached, refuses, or has a topic with another number of partitions: more
+    partitions would send a vehicle's key elsewhere and break its order, so that is a decision for people.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": LIBRARY_LOG_LEVEL})
+    try:
+        existing = admin.list_topics(timeout=timeout_s).topics
+    except KafkaException as error:
+        raise TopicError(f"Kafka at {bootstrap} does not answer: {error.args[0].str()}; start it first") from error
+    for topic in topics:
+        if topic.name in existing:
+            _check(topic, len(existing[topic.name].partitions))
+    missing = [topic for topic in topics if topic.name not in existing]
+    return [topic.name for topic in missing if _created(admin, topic, replication, timeout_s)]
+
+
+def _check(topic: Topic, partitions: int) -> None:
+    if partitions != topic.partitions:
+        raise TopicError(
+            f"{topic.name} has {partitions} partitions, {topic.partitions} are wanted; "
+            "delete it where its records don't matter, or migrate it"
+        )
+
+
+def _created(admin: AdminClient, topic: Topic, replication: int, timeout_s: float) -> bool:
+    new = NewTopic(topic.name, topic.partitions, replication, config=topic_config(topic, replication))
+    future = admin.create_topics([new], operation_timeout=timeout_s)[topic.name]
+    try:
+        future.result(timeout_s)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            return False  # another process was faster
+        raise TopicError(f"{topic.name} can't be created: {error.args[0].str()}") from error
+    return True
+
+
+def topic_config(topic: Topic, replication: int) -> dict[str, str]:
+    """With three replicas a record is acknowledged when two have it."""
+    return {
+        "retention.ms": str(topic.retention_days * DAY_MS),
+        "cleanup.policy": "delete",
+        "min.insync.replicas": str(2 if replication >= 3 else 1),
+    }
