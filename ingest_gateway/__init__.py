@@ -1,0 +1,1 @@
+"""The gateway between vehicles and the site: readings up into Kafka, stops and permits down."""

@@ -1,0 +1,203 @@
+"""Which readings of a vehicle are on their way to Kafka, which are there, and what to acknowledge.
+
+Kept per vehicle and boot epoch, beyond the session: a vehicle that reconnects offers again what it has no ack for, and
+what is known here is not written a second time. What is in flight is acknowledged when it arrives; what has arrived,
+at once. Only what this process has forgotten or never saw (another gateway took it, this one was restarted) is
+written again; readers of Kafka tell it by its identity.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from ingest_gateway.limits import (
+    MAX_EPOCHS_PER_VEHICLE,
+    MAX_KNOWN_RANGES,
+    MAX_RANGES_PER_ACK,
+    MAX_REJECTIONS_PER_ACK,
+)
+from ingest_gateway.validation import Fault
+from pitwall.domain.sequence import RangeSet, SequenceRange
+
+
+class Known(Enum):
+    """What is known of an identity that is offered."""
+
+    NEW = auto()
+    IN_FLIGHT = auto()
+    DURABLE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """One rejected reading of an ack."""
+
+    sequence: int
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """What ReadingAck says, for one boot epoch."""
+
+    boot_epoch: int
+    ranges: tuple[SequenceRange, ...]
+    refused: tuple[Refused, ...]
+
+
+class _Epoch:
+    """One boot epoch. `durable` is in Kafka; `in_flight` is offered to it; `due` is durable and to be acknowledged."""
+
+    __slots__ = ("due", "durable", "faults", "in_flight", "refused_due")
+
+    def __init__(self) -> None:
+        self.in_flight = RangeSet()
+        self.durable = RangeSet()
+        self.due = RangeSet()
+        self.faults: dict[int, Fault] = {}  # of rejected readings in flight to the dead letters
+        self.refused_due: list[Refused] = []
+
+    @property
+    def idle(self) -> bool:
+        return not (self.in_flight or self.due or self.refused_due)
+
+
+class AckTracker:
+    """One vehicle's readings. Sequences are those of the vehicle, from 1; 0 stands for one that has none."""
+
+    __slots__ = ("_epochs", "_in_flight")
+
+    def __init__(self) -> None:
+        self._epochs: OrderedDict[int, _Epoch] = OrderedDict()
+        self._in_flight = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Readings offered to Kafka, good and bad, that have not arrived."""
+        return self._in_flight
+
+    def known(self, boot_epoch: int, sequence: int) -> Known:
+        epoch = self._epochs.get(boot_epoch)
+        if epoch is None or sequence == 0:
+            return Known.NEW
+        if sequence in epoch.in_flight:
+            return Known.IN_FLIGHT
+        return Known.DURABLE if sequence in epoch.durable else Known.NEW
+
+    def knows_nothing_from(self, boot_epoch: int, first: int) -> bool:
+        """Whether every identity from `first` on is new: the common case, in which none need be asked for alone."""
+        epoch = self._epochs.get(boot_epoch)
+        return epoch is None or (first > epoch.in_flight.last and first > epoch.durable.last)
+
+    def newest(self, boot_epoch: int) -> int:
+        """The highest sequence known of an epoch; 0 where none is."""
+        epoch = self._epochs.get(boot_epoch)
+        return max(epoch.in_flight.last, epoch.durable.last) if epoch else 0
+
+    def take(self, boot_epoch: int, first: int, last: int) -> None:
+        """These new ones go to Kafka now."""
+        self._epoch(boot_epoch).in_flight.add(first, last)
+        self._in_flight += last - first + 1
+
+    def reject(self, boot_epoch: int, sequence: int, fault: Fault) -> None:
+        """This one goes to the dead letters now."""
+        epoch = self._epoch(boot_epoch)
+        self._in_flight += 1
+        epoch.faults[sequence] = fault
+        if sequence:
+            epoch.in_flight.add(sequence)
+
+    def again(self, boot_epoch: int, sequence: int) -> None:
+        """One that is durable was offered again: the vehicle has not had the ack."""
+        self._epoch(boot_epoch).due.add(sequence)
+
+    def arrived(self, boot_epoch: int, sequences: Sequence[int]) -> None:
+        """Delivery reports are in. Ascending runs are cheap."""
+        epoch = self._epoch(boot_epoch)
+        self._in_flight -= len(sequences)
+        good = _settle_refused(epoch, sequences) if epoch.faults else sequences
+        for first, last in _runs(good):
+            epoch.in_flight.discard(first, last)
+            epoch.durable.add(first, last)
+            epoch.due.add(first, last)
+        _forget_lowest(epoch.durable)
+
+    def failed(self, boot_epoch: int, sequence: int) -> None:
+        """Kafka will never have this record: its identity is new again."""
+        epoch = self._epoch(boot_epoch)
+        self._in_flight -= 1
+        epoch.faults.pop(sequence, None)
+        if sequence:
+            epoch.in_flight.discard(sequence)
+
+    def declared_lost(self, boot_epoch: int, first: int, last: int) -> None:
+        """The vehicle's word that these are gone is durable: it need not say so again."""
+        self._epoch(boot_epoch).due.add(first, last)
+
+    def next_ack(self) -> Ack | None:
+        """What to acknowledge next; it is then no longer due. Bounded in size: call until None."""
+        for boot_epoch, epoch in self._epochs.items():
+            if epoch.due or epoch.refused_due:
+                return Ack(boot_epoch, *_cut(epoch))
+        return None
+
+    def _epoch(self, boot_epoch: int) -> _Epoch:
+        epoch = self._epochs.get(boot_epoch)
+        if epoch is None:
+            epoch = self._epochs[boot_epoch] = _Epoch()
+            self._forget_oldest()
+        return epoch
+
+    def _forget_oldest(self) -> None:
+        for boot_epoch in sorted(self._epochs)[:-1]:
+            if len(self._epochs) <= MAX_EPOCHS_PER_VEHICLE:
+                return
+            if self._epochs[boot_epoch].idle:
+                del self._epochs[boot_epoch]
+
+
+def _settle_refused(epoch: _Epoch, sequences: Sequence[int]) -> list[int]:
+    """Takes the rejected ones out, which are due once they are durable as dead letters. Returns the good ones."""
+    good = []
+    for sequence in sequences:
+        fault = epoch.faults.pop(sequence, None)
+        if fault is not None:
+            epoch.refused_due.append(Refused(sequence, fault))
+            if sequence:
+                epoch.in_flight.discard(sequence)
+                epoch.durable.add(sequence)
+        elif sequence:
+            good.append(sequence)
+    return good
+
+
+def _cut(epoch: _Epoch) -> tuple[tuple[SequenceRange, ...], tuple[Refused, ...]]:
+    """One ack's worth of what is due. Every rejection is in an ack whose ranges cover it."""
+    covered = RangeSet()
+    for each in epoch.due.ranges()[:MAX_RANGES_PER_ACK]:
+        epoch.due.discard(each.first, each.last)
+        covered.add(each.first, each.last)
+    refused = tuple(epoch.refused_due[:MAX_REJECTIONS_PER_ACK])
+    del epoch.refused_due[:MAX_REJECTIONS_PER_ACK]
+    for one in refused:
+        if one.sequence:
+            covered.add(one.sequence)
+    return covered.ranges(), refused
+
+
+def _runs(sequences: Sequence[int]) -> list[tuple[int, int]]:
+    """Neighbours that ascend by one, as (first, last)."""
+    runs: list[tuple[int, int]] = []
+    for sequence in sequences:
+        if runs and sequence == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], sequence)
+        else:
+            runs.append((sequence, sequence))
+    return runs
+
+
+def _forget_lowest(known: RangeSet) -> None:
+    ranges = known.ranges() if known.fragments > MAX_KNOWN_RANGES else ()
+    for each in ranges[: len(ranges) - MAX_KNOWN_RANGES]:
+        known.discard(each.first, each.last)

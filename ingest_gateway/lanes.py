@@ -1,0 +1,173 @@
+"""What waits to go down one vehicle's stream, and which of it goes next.
+
+Lanes in order: stop set, control (Welcome, Drain, Throttle), permit, orders, acks. A permit never rides on a stop set
+and never overtakes one; it rides on any other frame, or goes alone when it is due. Its time is taken when the frame is
+handed to the writer, not when it was asked for.
+
+Nothing here grows without bound: set frames come from the set, which is bounded; there is one pending heartbeat; orders
+have a limit; acks are ranges of what is in flight.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from haul.command.v1.order_pb2 import MotionEtag, Order
+from haul.link.v1 import vehicle_link_service_pb2 as pb
+
+from ingest_gateway.acks import Ack, AckTracker
+from ingest_gateway.limits import MAX_QUEUED_ORDERS, PERMITS_PER_TTL
+from pitwall import wire
+from pitwall.domain.permit import PermitDenial
+
+
+class Lane(Enum):
+    """In the order in which they go."""
+
+    STOP_SET = "stop_set"
+    CONTROL = "control"
+    PERMIT = "permit"
+    ORDER = "order"
+    ACK = "ack"
+
+
+@dataclass(frozen=True, slots=True)
+class SetFrame:
+    """A serialized ConnectResponse with a stop set, the same bytes for every vehicle that gets it."""
+
+    data: bytes
+    stop_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """The next frame, serialized. `stop_ids` and `request_id`: what can be called SENT once it is written."""
+
+    lane: Lane
+    data: bytes
+    stop_ids: tuple[str, ...] = ()
+    request_id: str = ""
+    permit: PermitDenial | None = None
+
+
+#: What may be permitted at this moment: seconds, or 0 and why.
+Leave = Callable[[float], tuple[float, PermitDenial]]
+
+
+class PermitLane:
+    """The answer to the newest heartbeat that is not answered yet."""
+
+    __slots__ = ("_answered", "_interval_s", "_newest", "_sent_s")
+
+    def __init__(self, permit_ttl_s: float) -> None:
+        self._interval_s = permit_ttl_s / PERMITS_PER_TTL
+        self._newest = self._answered = 0
+        self._sent_s = float("-inf")
+
+    def heartbeat(self, number: int) -> None:
+        self._newest = max(self._newest, number)
+
+    def again(self) -> None:
+        """What was answered last is no longer so: the newest heartbeat gets a new answer, at once."""
+        self._answered, self._sent_s = 0, float("-inf")
+
+    def due(self, now_s: float) -> bool:
+        """Whether a frame of its own is worth it."""
+        return self._newest > self._answered and now_s - self._sent_s >= self._interval_s
+
+    def answer(self, leave: Leave, now_s: float) -> pb.Permit | None:
+        """The permit to put on a frame that is written now; None where the newest heartbeat has its answer."""
+        if self._newest == self._answered:
+            return None
+        ttl_s, denial = leave(now_s)
+        self._answered, self._sent_s = self._newest, now_s
+        return pb.Permit(
+            heartbeat_number=self._newest,
+            ttl=wire.duration(ttl_s),
+            denial=pb.PermitDenial.ValueType(denial),
+        )
+
+
+class Lanes:
+    """One session's outgoing side. `acks` is the vehicle's, beyond this session."""
+
+    __slots__ = ("_acks", "_control", "_orders", "_stop", "open", "permit")
+
+    def __init__(self, acks: AckTracker, permit_ttl_s: float) -> None:
+        self._acks = acks
+        self._stop: deque[SetFrame] = deque()
+        self._control: deque[pb.ConnectResponse] = deque()
+        self._orders: deque[pb.OrderDelivery] = deque()
+        self.permit = PermitLane(permit_ttl_s)
+        #: From Welcome on; before it only the stop set goes.
+        self.open = False
+
+    def stop_set(self, frame: SetFrame) -> None:
+        self._stop.append(frame)
+
+    def welcome(self, message: pb.Welcome) -> None:
+        self._control.append(pb.ConnectResponse(welcome=message))
+        self.open = True
+
+    def drain(self, delay_s: float, reason: str) -> None:
+        self._control.append(pb.ConnectResponse(drain=pb.Drain(delay=wire.duration(delay_s), reason=reason)))
+
+    def throttle(self, delay_s: float, reason: str) -> None:
+        message = pb.Throttle(retry_delay=wire.duration(delay_s), reason=reason)
+        self._control.append(pb.ConnectResponse(throttle=message))
+
+    def order(self, order: Order, etag: MotionEtag) -> bool:
+        """False where too many wait."""
+        if len(self._orders) >= MAX_QUEUED_ORDERS:
+            return False
+        self._orders.append(pb.OrderDelivery(order=order, etag=etag))
+        return True
+
+    def unsent_orders(self) -> list[str]:
+        """Request ids."""
+        return [delivery.order.request_id for delivery in self._orders]
+
+    def next(self, leave: Leave, now_s: float) -> Outgoing | None:
+        """The frame to write now; None where nothing waits that may go."""
+        if self._stop:
+            frame = self._stop.popleft()
+            return Outgoing(Lane.STOP_SET, frame.data, frame.stop_ids)
+        if not self.open:
+            return None
+        if self._control:
+            return self._with_permit(Lane.CONTROL, self._control.popleft(), leave, now_s)
+        if self._orders:
+            delivery = self._orders.popleft()
+            return self._with_permit(
+                Lane.ORDER, pb.ConnectResponse(order=delivery), leave, now_s, delivery.order.request_id
+            )
+        if self.permit.due(now_s):
+            return self._with_permit(Lane.PERMIT, pb.ConnectResponse(), leave, now_s)
+        ack = self._acks.next_ack()
+        return self._with_permit(Lane.ACK, ack_frame(ack), leave, now_s) if ack else None
+
+    def _with_permit(
+        self, lane: Lane, frame: pb.ConnectResponse, leave: Leave, now_s: float, request_id: str = ""
+    ) -> Outgoing:
+        permit = self.permit.answer(leave, now_s)
+        denial = None
+        if permit is not None:
+            frame.permit.CopyFrom(permit)
+            denial = PermitDenial(permit.denial)
+        return Outgoing(lane, frame.SerializeToString(), request_id=request_id, permit=denial)
+
+
+def ack_frame(ack: Ack) -> pb.ConnectResponse:
+    return pb.ConnectResponse(
+        reading_ack=pb.ReadingAck(
+            boot_epoch=ack.boot_epoch,
+            ranges=[pb.SequenceRange(first_sequence=each.first, last_sequence=each.last) for each in ack.ranges],
+            rejections=[
+                pb.Rejection(
+                    sequence=one.sequence, field=one.fault.field, reason=one.fault.reason, message=one.fault.message
+                )
+                for one in ack.refused
+            ],
+        )
+    )

@@ -1,0 +1,132 @@
+"""Every limit of the gateway, named, with its unit. Relations between them are asserted here, at import.
+
+What happens at each limit is said where it is enforced. Limits that a site may set are in config.py, with the same
+relations checked there.
+"""
+
+from typing import Final
+
+from pitwall.domain.permit import MAX_TTL_S
+
+#: Version of haul.link.v1 that this gateway speaks, and the oldest one that it still takes.
+PROTOCOL_VERSION: Final = 1
+OLDEST_PROTOCOL_VERSION: Final = max(1, PROTOCOL_VERSION - 1)
+
+# One frame of a vehicle
+
+#: Of one frame up, bytes. Hello carries the vehicle's whole stop set, hence the size.
+MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
+MAX_READINGS_PER_BATCH: Final = 100
+#: Of one ReadingBatch, bytes. The vehicle is told in Welcome.
+MAX_BATCH_BYTES: Final = 256 * 1024
+#: Of one reading, bytes; the largest one that our own vehicles make is about 230.
+MAX_READING_BYTES: Final = 2 * 1024
+#: Stops and releases that one vehicle may bring in one frame.
+MAX_BROUGHT: Final = 10_000
+#: Progress reports in one frame of a vehicle.
+MAX_PROGRESS_PER_FRAME: Final = 10_000
+#: Characters of a text that a vehicle sends for people: cause, reason, version.
+MAX_TEXT_CHARACTERS: Final = 500
+#: Stops that one status report names as latched.
+MAX_LATCHED: Final = 10_000
+
+# One session
+
+#: From the opening of a stream to its Hello, seconds.
+HELLO_WITHIN_S: Final = 5.0
+#: A vehicle that sends nothing for so long counts as LOST, seconds; see silent_after_s. A stream that goes counts at
+#: once. As long as the default permit_ttl: what the vehicle said last permits it nothing any more.
+SILENT_AFTER_S: Final = 2.0
+#: Heartbeats of a vehicle in each permit_ttl, at least: the contract of VehicleLinkService.
+HEARTBEATS_PER_PERMIT: Final = 5
+#: How late one heartbeat may be before its vehicle counts as LOST, seconds.
+HEARTBEAT_SLACK_S: Final = 0.5
+#: Budget from the last word of a vehicle to LOST in Kafka, seconds.
+LOST_WITHIN_S: Final = 3.0
+#: A stream that stays silent for so long is closed, seconds.
+CLOSE_SILENT_AFTER_S: Final = 10.0
+#: How often silence is looked for, seconds.
+TICK_S: Final = 0.25
+#: A frame that a vehicle has not taken for so long ends its session, seconds.
+WRITE_STALL_S: Final = 5.0
+#: A stream with a frame that has been under way for so long is left without telling the vehicle why, seconds.
+ABORT_WITHIN_S: Final = 1.0
+#: Streams that one vehicle may have open at a time: its newest, and older ones that are on their way out.
+MAX_STREAMS_PER_VEHICLE: Final = 4
+#: Orders that wait for one vehicle's stream.
+MAX_QUEUED_ORDERS: Final = 64
+#: Orders sent whose outcome a vehicle still owes.
+MAX_OWED_ORDERS: Final = 256
+#: Stops whose progress is kept per session, to be told again to a command service that comes back.
+MAX_KEPT_PROGRESS: Final = 1_000
+#: Stops and releases in one frame down, so that no frame is larger than a vehicle takes (a zone has up to 2 KB).
+MAX_SET_ENTRIES_PER_FRAME: Final = 500
+#: Rejections in one ack.
+MAX_REJECTIONS_PER_ACK: Final = 200
+#: Ranges in one ack.
+MAX_RANGES_PER_ACK: Final = 500
+
+# What is remembered of a vehicle beyond its session
+
+#: Vehicles; the least recently heard goes first, those with readings in flight never.
+MAX_KNOWN_VEHICLES: Final = 10_000
+#: Boot epochs of one vehicle.
+MAX_EPOCHS_PER_VEHICLE: Final = 8
+#: Ranges of known identities in one boot epoch; the lowest are forgotten first.
+MAX_KNOWN_RANGES: Final = 1_000
+#: Withdrawals of stops that this gateway has not heard of yet.
+MAX_WITHHELD_RELEASES: Final = 10_000
+#: Status changes of one vehicle that wait for Kafka; beyond it the newest replaces the one before.
+MAX_WAITING_CHANGES: Final = 16
+
+# Clocks
+
+#: A vehicle's clock that is off by more than this is corrected, seconds.
+CLOCK_TOLERANCE_S: Final = 1.0
+#: The least transit delay is looked for in windows of this length, seconds: long enough to see an undelayed frame,
+#: short enough that two clocks do not drift apart by more than a few hundredths.
+CLOCK_WINDOW_S: Final = 300.0
+
+# The gateway as a whole
+
+#: How long a vehicle is asked to wait when Kafka's backlog is full, seconds.
+THROTTLE_S: Final = 1.0
+#: Reports to command services are gathered for so long under load, seconds; a single one goes at once.
+COALESCE_S: Final = 0.010
+#: Between two pulses, seconds.
+PULSE_S: Final = 0.45
+#: Beats of the gateway within one lease.
+BEATS_PER_LEASE: Final = 8
+#: Heartbeats are answered by a frame of its own at most so often within one permit.
+PERMITS_PER_TTL: Final = 8
+#: A command service that sends nothing for so long is connected to anew, seconds.
+LINK_SILENT_S: Final = 5.0
+#: To connect to a command service and exchange sets, seconds.
+LINK_OPEN_WITHIN_S: Final = 5.0
+#: Of one frame between gateway and command service, bytes: 10,000 stops, most of them zones.
+MAX_LINK_FRAME_BYTES: Final = 32 * 1024 * 1024
+#: Entries that wait for one command service; beyond it the link is dropped and starts again with the whole state.
+MAX_LINK_BACKLOG: Final = 50_000
+#: Order reports that are kept for a command service that is away; the oldest go first.
+MAX_KEPT_ORDER_REPORTS: Final = 1_000
+#: Stops that are released for all are forgotten after so long.
+STOP_RETENTION_DAYS: Final = 90
+COMPACT_EVERY_S: Final = 3_600.0
+#: How long the end of the process waits for Kafka, seconds. What is not delivered then is not acknowledged.
+FLUSH_S: Final = 3.0
+#: Vehicles are told to move within this when the gateway stops, seconds.
+DRAIN_S: Final = 2.0
+
+
+def silent_after_s(permit_ttl_s: float) -> float:
+    """With long permits heartbeats are rare, and a vehicle that sends nothing else is not silent between two."""
+    return max(SILENT_AFTER_S, permit_ttl_s / HEARTBEATS_PER_PERMIT + HEARTBEAT_SLACK_S)
+
+
+#: What Kafka and its readers have of the budget, seconds.
+KAFKA_S: Final = 0.2
+
+assert silent_after_s(MAX_TTL_S) + TICK_S + KAFKA_S < LOST_WITHIN_S < CLOSE_SILENT_AFTER_S
+assert MAX_READINGS_PER_BATCH * MAX_READING_BYTES <= MAX_BATCH_BYTES < MAX_FRAME_BYTES
+assert TICK_S < ABORT_WITHIN_S < WRITE_STALL_S < CLOSE_SILENT_AFTER_S
+assert 0.4 <= PULSE_S <= 0.5

@@ -1,0 +1,43 @@
+"""What the gateway remembers of a vehicle beyond its session, bounded."""
+
+from collections import OrderedDict
+
+from ingest_gateway.acks import AckTracker
+from ingest_gateway.clock_offset import VehicleClocks
+from ingest_gateway.limits import MAX_KNOWN_VEHICLES
+
+
+class VehicleRecord:
+    """One vehicle's readings on their way, and its clocks."""
+
+    __slots__ = ("acks", "clocks", "vehicle_id")
+
+    def __init__(self, vehicle_id: str) -> None:
+        self.vehicle_id = vehicle_id
+        self.acks = AckTracker()
+        self.clocks = VehicleClocks()
+
+
+class VehicleRecords:
+    """The records of all vehicles heard, least recently asked for first."""
+
+    def __init__(self, capacity: int = MAX_KNOWN_VEHICLES) -> None:
+        self._capacity = capacity
+        self._records: OrderedDict[str, VehicleRecord] = OrderedDict()
+
+    def of(self, vehicle_id: str) -> VehicleRecord:
+        record = self._records.pop(vehicle_id, None) or VehicleRecord(vehicle_id)
+        self._records[vehicle_id] = record
+        self._forget()
+        return record
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def _forget(self) -> None:
+        """Forgets whoever was heard longest ago and has nothing in flight; the newest one stays in any case."""
+        excess = len(self._records) - self._capacity
+        if excess > 0:
+            idle = [v for v, record in list(self._records.items())[:-1] if not record.acks.in_flight]
+            for vehicle_id in idle[:excess]:
+                del self._records[vehicle_id]

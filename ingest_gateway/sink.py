@@ -1,0 +1,186 @@
+"""Into Kafka: valid readings to vehicle-telemetry, refused ones and declared losses to dead-letter-topic, status
+changes to vehicle-status-change. What has a delivery report is acknowledged, nothing else.
+
+The producer retries for as long as this process lives, so an outage of any length only delays: every record that was
+taken is delivered once, in the order of its vehicle. Where delivery fails for good (Kafka refuses the record, or the
+producer itself is broken and is made anew), the readings in question are unknown again, their vehicle is throttled,
+and at the end of that it offers again what has no ack. A record that Kafka had written in spite of the failure then
+comes twice; readers tell it by its identity.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Protocol
+
+from confluent_kafka import KafkaError
+from haul.telemetry.v1.telemetry_pb2 import StatusChange
+from opentelemetry import metrics
+
+from ingest_gateway.dead_letters import lost_headers, reading_headers, status_headers
+from ingest_gateway.effects import Lost
+from ingest_gateway.intake import Intake
+from ingest_gateway.record import VehicleRecord
+from ingest_gateway.tickets import LostTicket, ReadingsTicket, StatusTicket, Ticket, Token
+from pitwall.clock import boottime_s
+from pitwall.kafka import Delivery, DeliveryBridge, NoRoom
+from pitwall.kafka_meters import KafkaMeters
+from pitwall.kafka_topics import DEAD_LETTER, STATUS_CHANGE, TELEMETRY
+
+#: Room that readings leave for status changes and declared losses, records.
+RESERVED_ROOM = 1_000
+
+_log = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """Who wants to know. Called in the event loop."""
+
+    def acks_due(self, vehicle_ids: Iterable[str]) -> None: ...
+
+    def offer_again(self, vehicle_id: str, reason: str) -> None: ...
+
+    def status_settled(self, vehicle_id: str, *, delivered: bool) -> None: ...
+
+
+class Sink:
+    """`open_bridge`: makes a DeliveryBridge that reports to the function it is given."""
+
+    def __init__(
+        self,
+        name: str,
+        open_bridge: Callable[[Callable[[list[Delivery[Token]]], None]], DeliveryBridge[Token]],
+        meter: metrics.Meter | None = None,
+    ) -> None:
+        self._source = f"ingest_gateway/{name}"
+        self._open_bridge = open_bridge
+        self._meters = KafkaMeters(lambda: self.in_flight, meter)
+        self._generation = 0
+        self._bridge = open_bridge(partial(self._on_delivered, 0))
+        self._retired: list[DeliveryBridge[Token]] = []
+        self._listener: Listener | None = None
+
+    def listen(self, listener: Listener) -> None:
+        """To be called once, before anything is handed over."""
+        self._listener = listener
+
+    @property
+    def in_flight(self) -> int:
+        return self._bridge.in_flight + sum(bridge.in_flight for bridge in self._retired)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why records don't get through, in words; None while they do."""
+        return self._bridge.trouble
+
+    @property
+    def room(self) -> int:
+        return self._bridge.room
+
+    def has_room(self, count: int) -> bool:
+        """For so many readings."""
+        return self._bridge.room - count >= RESERVED_ROOM
+
+    def take(self, intake: Intake, record: VehicleRecord) -> int:
+        """Hands a batch over. Returns how many did not fit after all: those are unknown again."""
+        ticket = ReadingsTicket(record, intake.boot_epoch, boottime_s())
+        key, left_out = record.vehicle_id, 0
+        produce, telemetry = self._bridge.produce, TELEMETRY.name
+        for sequence, data in intake.taken:
+            try:
+                produce(telemetry, key, data, (ticket, sequence))
+            except NoRoom:
+                left_out += 1
+                ticket.failed(sequence)
+        for letter in intake.refused:
+            headers = reading_headers(self._source, record.vehicle_id, intake.boot_epoch, letter)
+            if not self._produce(DEAD_LETTER.name, key, letter.record, (ticket, letter.sequence), headers):
+                left_out += 1
+                ticket.failed(letter.sequence)
+        return left_out
+
+    def lost(self, lost: Lost, record: VehicleRecord) -> bool:
+        """False where there is no room: the vehicle says it again."""
+        ticket = LostTicket(record, lost.boot_epoch, lost.first, lost.last)
+        headers = lost_headers(self._source, record.vehicle_id, lost)
+        return self._produce(DEAD_LETTER.name, record.vehicle_id, lost.record, (ticket, 0), headers)
+
+    def status(self, change: StatusChange) -> bool:
+        """False where there is no room."""
+        token = (StatusTicket(change.vehicle_id), 0)
+        headers = status_headers(self._source, change)
+        return self._produce(STATUS_CHANGE.name, change.vehicle_id, change.SerializeToString(), token, headers)
+
+    async def close(self, timeout_s: float) -> None:
+        """Waits for what is in flight; the rest is never acknowledged."""
+        for bridge in (*self._retired, self._bridge):
+            await bridge.close(timeout_s)
+
+    def _produce(self, topic: str, key: str, value: bytes, token: Token, headers: list[tuple[str, bytes]]) -> bool:
+        try:
+            self._bridge.produce(topic, key, value, token, headers)
+        except NoRoom:
+            return False
+        return True
+
+    def _on_delivered(self, generation: int, deliveries: list[Delivery[Token]]) -> None:
+        arrived: dict[Ticket, list[int]] = {}
+        failed: list[tuple[Token, KafkaError]] = []
+        last: Ticket | None = None
+        run: list[int] = []
+        for delivery in deliveries:
+            token, error = delivery
+            if error is not None:
+                failed.append((token, error))
+                continue
+            ticket, sequence = token
+            if ticket is not last:
+                last, run = ticket, arrived.setdefault(ticket, [])
+            run.append(sequence)
+        self._settle(arrived)
+        if generation == self._generation and any(error.fatal() for _, error in failed):
+            self._renew()
+        for name, count in Counter(error.name() for _, error in failed).items():
+            self._meters.failed(name, count)
+            _log.warning("%d records not delivered to kafka: %s", count, name)
+        for token, error in failed:
+            self._fail(token, error)
+
+    def _settle(self, arrived: dict[Ticket, list[int]]) -> None:
+        assert self._listener is not None, "listen() comes first"
+        due = set[str]()
+        count, oldest_s = 0, boottime_s()
+        for ticket, sequences in arrived.items():
+            match ticket:
+                case ReadingsTicket():
+                    ticket.arrived(sequences)
+                    count, oldest_s = count + len(sequences), min(oldest_s, ticket.taken_s)
+                    due.add(ticket.record.vehicle_id)
+                case LostTicket():
+                    ticket.arrived()
+                    due.add(ticket.record.vehicle_id)
+                case StatusTicket():
+                    self._listener.status_settled(ticket.vehicle_id, delivered=True)
+        if count:
+            self._meters.delivered(count, boottime_s() - oldest_s)
+        self._listener.acks_due(due)
+
+    def _fail(self, token: Token, error: KafkaError) -> None:
+        assert self._listener is not None, "listen() comes first"
+        ticket, sequence = token
+        match ticket:
+            case ReadingsTicket():
+                ticket.failed(sequence)
+                self._listener.offer_again(ticket.record.vehicle_id, error.name())
+            case LostTicket():
+                self._listener.offer_again(ticket.record.vehicle_id, error.name())
+            case StatusTicket():
+                self._listener.status_settled(ticket.vehicle_id, delivered=False)
+
+    def _renew(self) -> None:
+        """A producer with a fatal error delivers nothing any more; what it holds comes back as failed."""
+        _log.error("the kafka producer is broken and is made anew")
+        self._generation += 1
+        self._retired = [bridge for bridge in self._retired if bridge.in_flight] + [self._bridge]
+        self._bridge = self._open_bridge(partial(self._on_delivered, self._generation))

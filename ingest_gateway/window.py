@@ -1,0 +1,71 @@
+"""How many readings of one vehicle may be on their way to Kafka at a time.
+
+Reading from the stream never stops, because heartbeats and reports come the same way. So what is too much is not
+taken: the vehicle keeps it, is asked to wait by Throttle, and offers again what has no ack. One that goes on sending
+without a pause is closed. Nothing that was not taken is held here, so memory stays flat however long Kafka is away.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ingest_gateway.acks import AckTracker
+from ingest_gateway.effects import Close, Code
+from ingest_gateway.limits import THROTTLE_S
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to do with a batch. `throttle_s` above 0: ask the vehicle to wait. `close`: it did not listen."""
+
+    take: bool
+    throttle_s: float = 0.0
+    reason: str = ""
+    close: Close | None = None
+
+
+_TAKE = Verdict(take=True)
+_LEAVE = Verdict(take=False)
+
+
+class ReadingWindow:
+    """One session's window. `max_unacked` as in Welcome; `has_room`: whether Kafka's backlog takes so many more."""
+
+    __slots__ = ("_acks", "_allowance", "_declined", "_has_room", "_max_unacked", "_throttled_until_s")
+
+    def __init__(self, max_unacked: int, acks: AckTracker, has_room: Callable[[int], bool]) -> None:
+        self._max_unacked, self._acks, self._has_room = max_unacked, acks, has_room
+        self._allowance = max_unacked
+        self._throttled_until_s = float("-inf")
+        self._declined = 0
+
+    def open(self) -> None:
+        """At Hello. What an earlier session left in flight is not held against this one, once over."""
+        self._allowance = self._max_unacked + min(self._acks.in_flight, self._max_unacked)
+
+    def ask(self, count: int, now_s: float) -> Verdict:
+        if now_s < self._throttled_until_s:
+            return self._decline_again(count)
+        if self._acks.in_flight + count > self._allowance:
+            return self._throttle(count, "UNACKED_READINGS", now_s)
+        if not self._has_room(count):
+            return self._throttle(count, "KAFKA_BACKLOG", now_s)
+        return _TAKE
+
+    def pause(self, now_s: float) -> float:
+        """Kafka did not take what it was given. Returns how long to ask the vehicle to wait; 0: it waits already."""
+        if now_s < self._throttled_until_s:
+            return 0.0
+        return self._throttle(0, "", now_s).throttle_s
+
+    def _throttle(self, count: int, reason: str, now_s: float) -> Verdict:
+        self._throttled_until_s = now_s + THROTTLE_S
+        self._declined = count
+        return Verdict(take=False, throttle_s=THROTTLE_S, reason=reason)
+
+    def _decline_again(self, count: int) -> Verdict:
+        """What was under way when Throttle was sent is forgiven: that can't be more than the window."""
+        self._declined += count
+        if self._declined <= self._max_unacked:
+            return _LEAVE
+        text = f"{self._declined} readings since Throttle, more than the {self._max_unacked} that could be under way"
+        return Verdict(take=False, close=Close(Code.RESOURCE_EXHAUSTED, "THROTTLE_IGNORED", f"{text}; wait as asked"))
