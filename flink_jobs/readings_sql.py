@@ -1,0 +1,56 @@
+"""From records to readings: bad ones to the dead letters, repeats out."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from flink_jobs.sql import headers, lines, literal
+from flink_jobs.tables_sql import TELEMETRY
+
+#: 0: a repeat, 1: new but late, 2: ahead of all that came before it; see src/main/java/pitwall/flink/Novelty.java.
+NOVELTY: Final = "CREATE TEMPORARY FUNCTION novelty AS 'pitwall.flink.Novelty'"
+
+_PLACE: Final = (
+    f"{literal(TELEMETRY + ':')} || CAST(record_partition AS STRING) || ':' || CAST(record_offset AS STRING)"
+)
+_NOW: Final = "DATE_FORMAT(CURRENT_TIMESTAMP, 'yyyy-MM-dd''T''HH:mm:ss.SSS''Z''')"
+
+
+def fresh_readings(quantities: Iterable[str]) -> str:
+    """Every reading once. Live ones and history are lanes of their own, each in the order of arrival.
+
+    ``is_ahead``: it says how the vehicle is, and not only how it was before another reading that has come already.
+    """
+    columns = lines(f"`{name}`" for name in quantities)
+    return f"""CREATE TEMPORARY VIEW fresh_readings AS
+SELECT vehicle_id, backfilled, boot_epoch, `sequence`, event_ns, event_at, arrival, novelty = 2 AS is_ahead,
+  {columns}
+FROM (
+  SELECT *, novelty(boot_epoch, `sequence`) OVER (PARTITION BY vehicle_id, backfilled ORDER BY arrival) AS novelty
+  FROM (
+    SELECT vehicle_id, COALESCE(backfilled, FALSE) AS backfilled, boot_epoch, `sequence`, event_ns, event_at, arrival,
+      {columns}
+    FROM readings
+    WHERE undecodable IS NULL
+  )
+)
+WHERE novelty > 0"""
+
+
+def insert_dead_letters() -> str:
+    """The headers are those of the gateway's dead letters (ingest_gateway/dead_letters.py)."""
+    where = {
+        "ce_type": literal("haul.telemetry.v1.Reading"),
+        "ce_id": _PLACE,
+        "ce_source": literal("flink_jobs"),
+        "ce_time": _NOW,
+        "content-type": literal("application/octet-stream"),
+        "dl_where": _PLACE,
+        "dl_reason": "undecodable.reason",
+        "dl_message": "undecodable.explanation",
+        "dl_time": _NOW,
+    }
+    return f"""INSERT INTO dead_letters
+SELECT record_key, undecodable.record,
+  {headers(where)}
+FROM readings
+WHERE undecodable IS NOT NULL"""

@@ -1,0 +1,56 @@
+package pitwall.flink;
+
+import java.io.Serializable;
+import java.util.List;
+import java.util.stream.IntStream;
+import org.apache.flink.table.data.RowData;
+import org.apache.flink.table.types.logical.LogicalTypeRoot;
+import org.apache.flink.table.types.logical.RowType;
+
+/** What SQL takes for granted: required fields are there, numbers are finite, times fit into nanoseconds since 1970. */
+final class Soundness implements Serializable {
+    private static final long serialVersionUID = 1;
+    private static final long LAST_SECOND = Long.MAX_VALUE / 1_000_000_000 - 1;
+
+    private final String[] columns;
+    private final int[] required;
+    private final int[] numbers;
+    private final int time;
+
+    /** `time` names the column of a Timestamp; it and `required` are columns of `type`, as are all its DOUBLEs. */
+    Soundness(RowType type, List<String> required, String time) {
+        var names = type.getFieldNames();
+        if (!names.containsAll(required) || !required.contains(time)) {
+            throw new IllegalArgumentException(required + ", with " + time + ", must be columns: " + names);
+        }
+        this.columns = names.toArray(String[]::new);
+        this.required = required.stream().mapToInt(names::indexOf).toArray();
+        this.numbers = IntStream.range(0, columns.length)
+                .filter(column -> type.getTypeAt(column).is(LogicalTypeRoot.DOUBLE))
+                .toArray();
+        this.time = names.indexOf(time);
+    }
+
+    /** The first required field that is absent; null where none is. */
+    String missing(RowData row) {
+        for (int column : required) {
+            if (row.isNullAt(column)) {
+                return columns[column];
+            }
+        }
+        return null;
+    }
+
+    /** The first field whose value no arithmetic can use; null where there is none. */
+    String impossible(RowData row) {
+        for (int column : numbers) {
+            if (!row.isNullAt(column) && !Double.isFinite(row.getDouble(column))) {
+                return columns[column];
+            }
+        }
+        var at = row.getRow(time, 2);
+        long seconds = at.isNullAt(0) ? 0 : at.getLong(0);
+        int nanos = at.isNullAt(1) ? 0 : at.getInt(1);
+        return seconds < 0 || seconds > LAST_SECOND || nanos < 0 || nanos > 999_999_999 ? columns[time] : null;
+    }
+}

@@ -1,0 +1,170 @@
+"""The Kafka topics as tables: one that the job reads, three that it writes. Columns are the fields of the records."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from flink_jobs.sql import lines, options
+
+TELEMETRY: Final = "vehicle-telemetry"
+ALERTS: Final = "vehicle-alerts"
+METRICS: Final = "vehicle-metrics"
+DEAD_LETTERS: Final = "dead-letter-topic"
+
+#: How much earlier than the latest reading of its partition a reading may have been sampled and still be in time.
+OUT_OF_ORDERNESS_S: Final = 5
+#: Tells how far time has come in a partition; see src/main/java/pitwall/flink/Patience.java.
+PATIENCE: Final = "CREATE TEMPORARY FUNCTION patience AS 'pitwall.flink.Patience'"
+#: The longest that Kafka allows unless its transaction.max.timeout.ms is raised. Metrics that were written and not yet
+#: committed when the job stopped are lost when it stays away for longer.
+TRANSACTION_TIMEOUT_S: Final = 900
+#: Without these fields a record is no reading.
+REQUIRED: Final = ("vehicle_id", "boot_epoch", "sequence", "event_time")
+
+_TIMESTAMP: Final = "ROW<`seconds` BIGINT, `nanos` INT>"
+_HEADERS: Final = "`headers` MAP<STRING, BYTES> METADATA"
+# An alert goes out at once, and a record is there when it is acknowledged.
+_PRODUCER: Final = {"properties.acks": "all", "properties.linger.ms": "0", "properties.compression.type": "lz4"}
+
+
+@dataclass(frozen=True, slots=True)
+class Kafka:
+    """Where the topics are, and as whom the job reads and writes them.
+
+    name: its consumer group, and the prefix of its transactions. idle_timeout_s: a partition that is silent for so long
+    no longer holds back the windows of the others. patience_s: for so long after a gap in a partition its windows wait
+    for what those who write to it held back meanwhile.
+    """
+
+    bootstrap: str
+    name: str
+    idle_timeout_s: float
+    patience_s: float
+
+    def anywhere(self) -> "Kafka":
+        """The same without what may differ from start to start and changes no result."""
+        return Kafka("", self.name, 0, 0)
+
+
+def readings(kafka: Kafka, quantities: Iterable[str]) -> str:
+    """vehicle-telemetry. A field is NULL where its record lacks it; a bad record has nothing but ``undecodable``.
+
+    ``event_at`` is when it was sampled, but never later than its record, so that a false time closes nobody's window;
+    a bad record's is 1970 and moves nothing.
+    """
+    return _table(
+        "readings",
+        (
+            "`record_key` BYTES",
+            "`vehicle_id` STRING",
+            "`boot_epoch` BIGINT",
+            "`sequence` BIGINT",
+            f"`event_time` {_TIMESTAMP}",
+            "`backfilled` BOOLEAN",
+            *(f"`{name}` DOUBLE" for name in quantities),
+            "`undecodable` ROW<`record` BYTES, `reason` STRING, `explanation` STRING>",
+            "`record_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'",
+            "`record_partition` INT METADATA FROM 'partition'",
+            "`record_offset` BIGINT METADATA FROM 'offset'",
+            "`arrival` AS PROCTIME()",
+            "`event_ns` AS COALESCE(`event_time`.`seconds`, 0) * 1000000000 + COALESCE(`event_time`.`nanos`, 0)",
+            "`event_at` AS LEAST(`record_time`, TO_TIMESTAMP_LTZ("
+            "COALESCE(`event_time`.`seconds`, 0) * 1000 + COALESCE(`event_time`.`nanos`, 0) / 1000000, 3))",
+            f"WATERMARK FOR `event_at` AS patience(`event_at`, `record_partition`, "
+            f"{_millis(OUT_OF_ORDERNESS_S)}, {_millis(kafka.patience_s)})",
+        ),
+        _topic(kafka, TELEMETRY, key="record_key", key_in_value=False)
+        | {
+            "properties.group.id": kafka.name,
+            "properties.auto.offset.reset": "earliest",
+            "scan.startup.mode": "group-offsets",
+            "scan.watermark.idle-timeout": f"{round(kafka.idle_timeout_s * 1000)} ms",
+            "value.format": "salvaging-protobuf",
+            "value.salvaging-protobuf.message-class-name": "haul.telemetry.v1.Reading",
+            "value.salvaging-protobuf.required-fields": ";".join(REQUIRED),
+            "value.salvaging-protobuf.time-field": "event_time",
+        },
+    )
+
+
+def alerts(kafka: Kafka) -> str:
+    """vehicle-alerts, at least once: a repeat has the same alert_id and state."""
+    return _table(
+        "vehicle_alerts",
+        (
+            "`alert_id` STRING",
+            "`vehicle_id` STRING",
+            "`rule` STRING",
+            "`severity` STRING",
+            "`state` STRING",
+            "`message` STRING",
+            "`value` DOUBLE",
+            "`threshold` DOUBLE",
+            "`boot_epoch` BIGINT",
+            "`sequence` BIGINT",
+            f"`raised_time` {_TIMESTAMP}",
+            f"`event_time` {_TIMESTAMP}",
+            "`backfilled` BOOLEAN",
+            _HEADERS,
+        ),
+        _topic(kafka, ALERTS, key="vehicle_id") | _at_least_once() | _message("Alert"),
+    )
+
+
+def metrics(kafka: Kafka, figures: Iterable[str]) -> str:
+    """vehicle-metrics, exactly once for readers of committed records: they see a window at the next checkpoint."""
+    exactly_once = {
+        "sink.delivery-guarantee": "exactly-once",
+        "sink.transactional-id-prefix": kafka.name,
+        "properties.transaction.timeout.ms": str(TRANSACTION_TIMEOUT_S * 1000),
+    }
+    return _table(
+        "vehicle_metrics",
+        (
+            "`vehicle_id` STRING",
+            f"`window_start_time` {_TIMESTAMP}",
+            f"`window_length` {_TIMESTAMP}",
+            "`revision` INT",
+            "`reading_count` BIGINT",
+            *(f"`{figure}` DOUBLE" for figure in figures),
+            _HEADERS,
+        ),
+        _topic(kafka, METRICS, key="vehicle_id") | _PRODUCER | exactly_once | _message("VehicleMetrics"),
+    )
+
+
+def dead_letters(kafka: Kafka) -> str:
+    """dead-letter-topic: bad records as they were, at least once."""
+    return _table(
+        "dead_letters",
+        ("`record_key` BYTES", "`record` BYTES", _HEADERS),
+        _topic(kafka, DEAD_LETTERS, key="record_key", key_in_value=False) | _at_least_once() | {"value.format": "raw"},
+    )
+
+
+def _millis(seconds: float) -> str:
+    """A BIGINT in SQL."""
+    return f"CAST({round(seconds * 1000)} AS BIGINT)"
+
+
+def _topic(kafka: Kafka, topic: str, *, key: str, key_in_value: bool = True) -> dict[str, str]:
+    return {
+        "connector": "kafka",
+        "topic": topic,
+        "properties.bootstrap.servers": kafka.bootstrap,
+        "key.format": "raw",
+        "key.fields": key,
+        "value.fields-include": "ALL" if key_in_value else "EXCEPT_KEY",
+    }
+
+
+def _at_least_once() -> dict[str, str]:
+    return {**_PRODUCER, "sink.delivery-guarantee": "at-least-once"}
+
+
+def _message(name: str) -> dict[str, str]:
+    return {"value.format": "protobuf", "value.protobuf.message-class-name": f"haul.telemetry.v1.{name}"}
+
+
+def _table(name: str, columns: Iterable[str], with_options: Mapping[str, str]) -> str:
+    return f"CREATE TEMPORARY TABLE {name} (\n  {lines(columns)}\n) {options(with_options)}"
