@@ -1,0 +1,1 @@
+"""What the site knows of its fleet: registry, live view, statistics, alerts, window figures."""
