@@ -1,0 +1,1 @@
+"""How Pitwall is put on machines."""

@@ -1,0 +1,33 @@
+# The `pitwall` command; also `python -m pitwall.devca`, which makes certificates and tokens for development.
+# From the root of the checkout: docker build -f deploy/docker/console.Dockerfile -t pitwall/console .
+
+# The first two stages are the same in every service's file, so that one machine builds and keeps them once.
+FROM python:3.11.14-slim-bookworm AS packages
+RUN python -m venv /opt/pitwall
+COPY deploy/docker/services.lock /tmp/services.lock
+RUN ["/opt/pitwall/bin/python", "-m", "pip", "install", "--no-cache-dir", "--disable-pip-version-check", \
+     "--only-binary", ":all:", "--require-hashes", "--requirement", "/tmp/services.lock"]
+
+FROM python:3.11.14-slim-bookworm AS base
+# Folders that volumes are mounted on: a new volume takes their owner.
+RUN groupadd --gid 10001 pitwall \
+ && useradd --uid 10001 --gid pitwall --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin pitwall \
+ && install --directory --owner pitwall --group pitwall --mode 0750 /etc/pitwall /run/vehicles \
+      /var/lib/pitwall /var/lib/pitwall/certs /var/lib/pitwall/tokens /var/lib/pitwall/data /var/lib/pitwall/plant \
+ && install --directory --owner pitwall --group pitwall --mode 0755 /run/passwords/postgres /run/passwords/grafana
+COPY --from=packages /opt/pitwall /opt/pitwall
+ENV PATH=/opt/pitwall/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /app
+COPY deploy/docker/healthz.py ./
+COPY proto/gen/haul ./haul
+COPY pitwall ./pitwall
+
+FROM base
+COPY console ./console
+RUN ["python", "-m", "compileall", "-q", "."]
+USER 10001:10001
+STOPSIGNAL SIGINT
+# A tool for people, not a service.
+HEALTHCHECK NONE
+ENTRYPOINT ["python", "-m", "console"]
+CMD ["--help"]

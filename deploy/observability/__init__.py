@@ -1,0 +1,1 @@
+"""Metrics and traces outside of our processes: rules, scrape configurations, the dashboard."""
