@@ -1,0 +1,41 @@
+"""`make bench`: starts stacks of its own, measures, prints tables, writes JSON to .pitwall/bench/.
+
+First the line alone, then with all of the picture beside it: that is where the stop path must notice nothing.
+"""
+
+import sys
+
+from deploy.local.options import Server
+from tests.bench import picture, sample_to_kafka, single_stops
+from tests.bench.figures import publish
+from tests.integration.stacks import RunningStack, running
+from tests.support.commands import command_service
+from tests.support.plant import Plant
+
+SEED = 1
+VEHICLES = 50
+
+
+def main() -> int:
+    with running("bench", vehicles=VEHICLES, rate_hz=1.0, seed=SEED, servers=frozenset({Server.KAFKA})) as stack:
+        publish("sample-to-kafka", sample_to_kafka.measure(stack.kafka_bootstrap), seed=SEED)
+        _stops("single-stops", stack)
+    with running("bench-picture", vehicles=VEHICLES, rate_hz=1.0, seed=SEED) as stack:
+        picture.measure(stack)
+        _stops("single-stops-beside-the-picture", stack)
+    return 0
+
+
+def _stops(name: str, stack: RunningStack) -> None:
+    address = stack.address("command-1")
+    with (
+        command_service(stack.home, address) as operator,
+        command_service(stack.home, address, "supervisor") as supervisor,
+    ):
+        vehicle_ids = list(stack.options.vehicle_ids)
+        figures = single_stops.measure(Plant(stack.places.plant), vehicle_ids, operator, supervisor)
+    publish(name, figures, seed=SEED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""Streams between machines, with the wrong certificate or the wrong first words."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+from haul.link.v1 import gateway_link_service_pb2, vehicle_link_service_pb2
+from haul.link.v1.gateway_link_service_pb2_grpc import GatewayLinkServiceStub
+
+from pitwall.connect_failure import explain_connect_failure
+from pitwall.rpc.errors import from_rpc_error
+from tests.integration.bad_input.rows import Outcome
+from tests.integration.bad_input.site import STRANGER, VEHICLE, Site
+from tests.integration.bad_input.vehicle import TIMEOUT_S, VehicleStream
+
+#: Beyond what a gateway takes in one frame, bytes.
+OVERSIZE = 5 * 1024 * 1024
+
+
+def outcome_of(error: grpc.RpcError) -> Outcome:
+    """The synchronous API's errors have the methods of grpc.aio's."""
+    details = from_rpc_error(error)  # type: ignore[arg-type]
+    return Outcome(details.message, details.code.name, details.reason)
+
+
+def stream(site: Site, given: str) -> Outcome:
+    """Has to end with an error."""
+    try:
+        return STREAMS[given](site)
+    except grpc.RpcError as error:
+        return outcome_of(error)
+
+
+@contextmanager
+def channel(site: Site, port: str, certificate: Path | None) -> Iterator[grpc.Channel]:
+    """`certificate` has its key beside it."""
+    ca = (site.certs / "ca.pem").read_bytes()
+    key = certificate.with_suffix(".key").read_bytes() if certificate else None
+    credentials = grpc.ssl_channel_credentials(ca, key, certificate.read_bytes() if certificate else None)
+    with grpc.secure_channel(site.stack.address(port), credentials) as opened:
+        yield opened
+
+
+def strangers_certificate(site: Site) -> Path:
+    return site.certs / "vehicles" / f"{STRANGER}.pem"
+
+
+def _say(site: Site, certificate: Path | None, first: vehicle_link_service_pb2.ConnectRequest | None = None) -> Outcome:
+    """What a gateway answers to this first frame; a good Hello where none is given."""
+    with channel(site, "gateway-1", certificate) as opened:
+        spoken = VehicleStream(STRANGER, opened)
+        spoken.send(first or spoken.hello())
+        try:
+            spoken.receive("welcome")
+        finally:
+            spoken.end()
+    raise AssertionError("was taken")
+
+
+def _hello_of(site: Site, vehicle_id: str) -> Outcome:
+    with channel(site, "gateway-1", strangers_certificate(site)) as opened:
+        spoken = VehicleStream(STRANGER, opened)
+        spoken.send(spoken.hello(vehicle_id))
+        try:
+            spoken.receive("welcome")
+        finally:
+            spoken.end()
+    raise AssertionError("was taken")
+
+
+def _without_hello(site: Site) -> Outcome:
+    report = vehicle_link_service_pb2.StatusReport()
+    return _say(site, strangers_certificate(site), vehicle_link_service_pb2.ConnectRequest(status_report=report))
+
+
+def _oversize_frame(site: Site) -> Outcome:
+    hello = vehicle_link_service_pb2.Hello(software_version="x" * OVERSIZE)
+    return _say(site, strangers_certificate(site), vehicle_link_service_pb2.ConnectRequest(hello=hello))
+
+
+def _vehicle_at_the_gateways_port(site: Site) -> Outcome:
+    hello = gateway_link_service_pb2.AttachRequest(hello=gateway_link_service_pb2.GatewayHello(gateway="gateway-1"))
+    with channel(site, "command-1-link", strangers_certificate(site)) as opened:
+        for _ in GatewayLinkServiceStub(opened).Attach(iter([hello]), timeout=TIMEOUT_S):
+            break
+    raise AssertionError("was taken")
+
+
+def _refused_in_the_handshake(site: Site, certificate: Path | None) -> Outcome:
+    """gRPC says UNAVAILABLE; the text is what an agent finds out by itself."""
+    try:
+        return _say(site, certificate)
+    except grpc.RpcError as error:
+        code = outcome_of(error).code
+    key = certificate.with_suffix(".key") if certificate else None
+    text = explain_connect_failure(site.stack.address("gateway-1"), site.certs / "ca.pem", certificate, key)
+    return Outcome(text, code)
+
+
+STREAMS: dict[str, Callable[[Site], Outcome]] = {
+    "Hello in another vehicle's name": lambda site: _hello_of(site, VEHICLE),
+    "Hello with a malformed id": lambda site: _hello_of(site, "truck 1"),
+    "no Hello": _without_hello,
+    "oversize frame": _oversize_frame,
+    "gateway at the vehicles' port": lambda site: _say(site, site.certs / "gateway-1.pem"),
+    "vehicle at the gateways' port": _vehicle_at_the_gateways_port,
+    "no certificate": lambda site: _refused_in_the_handshake(site, None),
+    "expired certificate": lambda site: _refused_in_the_handshake(
+        site, site.spoiled / "expired" / "certs" / "vehicles" / f"{STRANGER}.pem"
+    ),
+    "foreign certificate": lambda site: _refused_in_the_handshake(
+        site, site.spoiled / "foreign" / "certs" / "vehicles" / f"{STRANGER}.pem"
+    ),
+}

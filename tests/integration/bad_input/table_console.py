@@ -1,0 +1,88 @@
+"""What the console's commands over FleetService refuse, before anybody is asked or in the service's words."""
+
+from tests.integration.bad_input.counters import refused_by_fleet
+from tests.integration.bad_input.rows import Layer, Row
+
+FLEET_CLI = (
+    Row(
+        "a status that there is not is wrong usage before anybody is asked",
+        Layer.CLI,
+        "vehicles --status FLYING --output json",
+        reason="USAGE",
+        names=("--status FLYING", "HAULING"),
+        exit_code=2,
+    ),
+    Row(
+        "a page token that nobody gave out is wrong usage",
+        Layer.CLI,
+        "vehicles --page-token made-up --output json",
+        code="INVALID_ARGUMENT",
+        reason="INVALID_PAGE",
+        names=("page_token",),
+        exit_code=2,
+        counter=refused_by_fleet("ListVehicles", "INVALID_ARGUMENT"),
+    ),
+    Row(
+        "alerts of what is no vehicle's id are wrong usage before anybody is asked",
+        Layer.CLI,
+        "alerts --vehicle 'truck 1' --output json",
+        reason="USAGE",
+        names=("--vehicle truck 1", "KOMATSU-930E-001"),
+        exit_code=2,
+    ),
+    Row(
+        "an alert that nobody knows can't be acknowledged",
+        Layer.CLI,
+        "alerts ack GHOST.LOW_FUEL.1.1 --output json",
+        code="NOT_FOUND",
+        reason="ALERT_NOT_FOUND",
+        names=("GHOST.LOW_FUEL.1.1",),
+        exit_code=1,
+        counter=refused_by_fleet("AcknowledgeAlert", "NOT_FOUND"),
+    ),
+    Row(
+        "a viewer may not acknowledge an alert",
+        Layer.CLI,
+        "alerts ack GHOST.LOW_FUEL.1.1 --token-file {tokens}/viewer --output json",
+        code="PERMISSION_DENIED",
+        reason="ROLE_MISSING",
+        names=("viewer", "AcknowledgeAlert"),
+        exit_code=1,
+        counter=refused_by_fleet("AcknowledgeAlert", "PERMISSION_DENIED"),
+    ),
+    Row(
+        "a note that nobody would read to its end is wrong usage",
+        Layer.CLI,
+        f"alerts ack GHOST.LOW_FUEL.1.1 --note {'x' * 501} --output json",
+        code="INVALID_ARGUMENT",
+        reason="NOTE_TOO_LONG",
+        names=("note", "501", "500"),
+        exit_code=2,
+        counter=refused_by_fleet("AcknowledgeAlert", "INVALID_ARGUMENT"),
+    ),
+    Row(
+        "an option that would be lost before ack is refused with its place",
+        Layer.CLI,
+        "alerts --vehicle KOMATSU-930E-001 ack GHOST.LOW_FUEL.1.1 --output json",
+        reason="USAGE",
+        names=("--vehicle stands before ack", "behind ack"),
+        exit_code=2,
+    ),
+    Row(
+        "a fleet service that is away is named with its address and what still works",
+        Layer.CLI,
+        "vehicles --server {nobody} --output json",
+        code="UNAVAILABLE",
+        reason="NO_FLEET_SERVICE",
+        names=("{nobody}", "nothing listens", "pitwall doctor", "pitwall motion"),
+        exit_code=1,
+    ),
+    Row(
+        "a picture without its file's folder names the file",
+        Layer.CLI,
+        "watch --once --svg {missing}/fleet.svg --output json",
+        reason="FILE_UNWRITABLE",
+        names=("--svg {missing}/fleet.svg",),
+        exit_code=1,
+    ),
+)

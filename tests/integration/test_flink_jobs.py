@@ -1,0 +1,212 @@
+"""All rules and both windows in one real job on a real Flink, with bad records in between, and killed underneath."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Message
+from haul.telemetry.v1.metrics_pb2 import VehicleMetrics
+from haul.telemetry.v1.telemetry_pb2 import Reading
+
+from pitwall.kafka_topics import TELEMETRY
+from tests.integration.stream_job import (
+    RECORDS_WITHIN_S,
+    STARTS_WITHIN_S,
+    StreamJob,
+    await_until,
+    stream_job,
+)
+from tests.integration.stream_sweeps import (
+    BEGIN_S,
+    CLEARED,
+    EXPECTED_STEPS,
+    FIRST_BOOT,
+    RAISED,
+    SECOND_BOOT,
+    SWEEPS,
+    WHEELS,
+    alerts_of,
+    check_step,
+    raised_by,
+    reading,
+    steps_of,
+    story,
+)
+from tests.integration.stream_windows import Window, assert_same, fleet, poison, recomputed, shuffle, windows_in
+
+pytestmark = pytest.mark.timeout(400)
+
+WINDOWS_BEGIN_S = BEGIN_S + 1_200
+KILL_BEGIN_S = BEGIN_S + 3_600
+#: Longer than a busy machine stops reading one partition while it reads another.
+IDLE_TIMEOUT_S = 8.0
+PATIENCE_S = 2.0
+
+
+@pytest.fixture(scope="module")
+def job() -> Iterator[StreamJob]:
+    with stream_job(IDLE_TIMEOUT_S, PATIENCE_S) as running:
+        yield running
+
+
+def test_every_rule_raises_and_clears_at_its_limits_and_by_nothing_else(job: StreamJob) -> None:
+    stories = [story(sweep) for sweep in SWEEPS]
+    for step in zip(*stories, strict=True):
+        for made in step:
+            job.send(made)
+    job.flush()
+    wanted = len(SWEEPS) * len(EXPECTED_STEPS)
+    records = job.tail("vehicle-alerts").until("all steps", lambda r: len(r) >= wanted)
+    for sweep, readings in zip(SWEEPS, stories, strict=True):
+        alerts = alerts_of(records, sweep.vehicle_id)
+        in_lanes = sorted(alerts, key=lambda a: a.backfilled)
+        found = [(a.backfilled, a.state, raised_by(a), a.boot_epoch, a.sequence) for a in in_lanes]
+        assert found == EXPECTED_STEPS, sweep
+        times = {(r.boot_epoch, r.sequence): r.event_time for r in readings}
+        for alert in alerts:
+            check_step(sweep, alert, times)
+    assert len(records) == wanted
+
+
+def test_an_alert_carries_the_headers_of_a_cloud_event(job: StreamJob) -> None:
+    job.send(reading("HEADERS-001", 1, BEGIN_S + 150.5, {"speed_kph": 70.0}))
+    job.flush()
+    tail = job.tail("vehicle-alerts")
+    records = tail.until("the alert", lambda r: any(m.key() == b"HEADERS-001" for m in r))
+    record = next(m for m in records if m.key() == b"HEADERS-001")
+    headers = dict(record.headers() or [])
+    assert headers["ce_type"] == b"haul.telemetry.v1.Alert"
+    assert headers["ce_id"] == f"HEADERS-001.HIGH_SPEED.{FIRST_BOOT}.1.RAISED".encode()
+    assert headers["ce_source"] == b"flink_jobs"
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(BEGIN_S + 150))
+    assert headers["ce_time"] == f"{stamp}.500Z".encode()
+    assert headers["content-type"] == b"application/protobuf"
+
+
+def test_a_missing_wheel_raises_nothing_and_clears_nothing(job: StreamJob) -> None:
+    known = {f"tire_pressure_{wheel}_psi": 100.0 for wheel in WHEELS[1:]}
+    hot = {f"tire_pressure_{wheel}_psi": 125.0 for wheel in WHEELS[2:]}
+    nothing: dict[str, float] = {}
+    whole = {**known, "tire_pressure_front_left_psi": 100.0}
+    for sequence, fields in enumerate([known, nothing, hot, known, nothing, whole], 1):
+        job.send(reading("WHEELS-001", sequence, BEGIN_S + 160 + sequence, fields))
+    job.flush()
+    tail = job.tail("vehicle-alerts")
+    records = tail.until("both steps", lambda r: len(alerts_of(r, "WHEELS-001")) >= 2)
+    assert [(a.state, a.sequence, a.value) for a in alerts_of(records, "WHEELS-001")] == [
+        (RAISED, 3, 125.0),
+        (CLEARED, 6, 100.0),
+    ]
+
+
+def test_an_absurd_value_raises_as_any_other(job: StreamJob) -> None:
+    job.send(reading("ABSURD-001", 1, BEGIN_S + 170, {"speed_kph": 1e300}))
+    job.flush()
+    records = job.tail("vehicle-alerts").until("the alert", lambda r: bool(alerts_of(r, "ABSURD-001")))
+    (alert,) = alerts_of(records, "ABSURD-001")
+    assert (alert.state, alert.value) == (RAISED, 1e300)
+
+
+def test_windows_are_exact_beside_repeats_silence_an_empty_partition_and_a_thousand_bad_records(job: StreamJob) -> None:
+    assert job.flink_metric("deserializer_undecodable") == 0
+    readings, bad = fleet(1, WINDOWS_BEGIN_S, 620, FIRST_BOOT), poison(2, 1_000)
+    shuffled = shuffle(readings)
+    for number, each in enumerate(shuffled):
+        partition = int(each.vehicle_id[-1]) % 2  # nothing at all into partition 2
+        job.send(each, partition)
+        if number % 3 == 0:
+            job.send(each, partition)
+        if number >= len(shuffled) // 2 and bad:
+            job.send_raw(b"POISON", bad.pop(), len(bad) % 2)
+    assert not bad
+    job.flush()
+    expected = {k: w for k, w in recomputed(readings).items() if k[1] + k[2] <= WINDOWS_BEGIN_S + 600}
+    tail = job.tail("vehicle-metrics")
+    records = tail.until("all windows", lambda r: {k for k, _ in windows_in(r, "WINDOW")} >= set(expected))
+    found = windows_in(records, "WINDOW")
+    assert len(found) == len(expected) == len(dict(found))
+    for key, window in found:
+        assert_same(window, expected[key])
+    letters = job.tail("dead-letter-topic").until("all bad records", lambda r: len(r) >= 1_000)
+    assert sorted(m.value() or b"" for m in letters) == sorted(poison(2, 1_000))
+    assert len({dict(m.headers() or [])["dl_where"] for m in letters}) == 1_000
+    assert {dict(m.headers() or [])["dl_reason"] for m in letters} == {b"NOT_PROTOBUF", b"MISSING", b"OUT_OF_RANGE"}
+    assert job.failures() == []
+    assert job.flink_metric("deserializer_undecodable") == 1_000
+    assert not alerts_of(job.tail("vehicle-alerts").records, "POISON-001")
+
+
+def test_after_a_killed_job_manager_alerts_and_windows_go_on_where_they_were(job: StreamJob) -> None:
+    readings = fleet(3, KILL_BEGIN_S, 70, SECOND_BOOT)
+    before, after = readings[:150], readings[150:]
+    for each in before:
+        job.send(each)
+    job.send(reading("SURVIVOR-1", 1, KILL_BEGIN_S, {"speed_kph": 99.0}))
+    job.flush()
+    alerts = job.tail("vehicle-alerts")
+    alerts.until("it is raised", lambda r: bool(alerts_of(r, "SURVIVOR-1")))
+    job.await_checkpoint()
+    submissions = job.submissions()
+    job.stack.kill("flink-jobmanager")
+    await_until("the job is submitted again", lambda: job.submissions() > submissions, STARTS_WITHIN_S, job.told)
+    job.await_running()
+    for each in [*before[-20:], *after]:
+        job.send(each)
+    job.send(reading("SURVIVOR-1", 2, KILL_BEGIN_S + 1, {"speed_kph": 12.0}))
+    job.flush()
+    records = alerts.until("it is cleared", lambda r: CLEARED in {a.state for a in alerts_of(r, "SURVIVOR-1")})
+    raised, cleared = steps_of(records, "SURVIVOR-1")
+    assert (raised.alert_id, RAISED, CLEARED) == (cleared.alert_id, raised.state, cleared.state)
+    assert cleared.raised_time == raised.raised_time
+    minute = (KILL_BEGIN_S, 60)
+    expected = {k: w for k, w in recomputed(readings).items() if k[1:] == minute}
+
+    def minutes(records: list[Message]) -> list[tuple[Window, VehicleMetrics]]:
+        return [(k, w) for k, w in windows_in(records, "WINDOW") if k[1:] == minute]
+
+    records = job.tail("vehicle-metrics").until("all windows", lambda r: {k for k, _ in minutes(r)} >= set(expected))
+    assert len(minutes(records)) == len(expected)
+    for key, window in minutes(records):
+        assert_same(window, expected[key])
+
+
+def test_what_several_bring_one_after_the_other_after_a_gap_is_in_its_windows(job: StreamJob) -> None:
+    begin_s = int(time.time()) // 60 * 60 - 300
+    one, other = ([_cruising(n, begin_s + second) for second in range(110)] for n in ("ONE", "OTHER"))
+    job.send_all(one, partition=0)
+    _await_time(job, begin_s + 110)
+    job.send_all(other, partition=0)
+
+    def while_time_goes_on(records: list[Message]) -> bool:
+        for partition in range(TELEMETRY.partitions):
+            job.send(_cruising(f"NOW-{partition}", int(time.time())), partition)
+        return {key for key, _ in windows_in(records, "GAP-O")} >= set(expected)
+
+    expected = {k: w for k, w in recomputed([*one, *other]).items() if k[2] == 60}
+    records = job.tail("vehicle-metrics").until("all windows", while_time_goes_on)
+    found = [(key, window) for key, window in windows_in(records, "GAP-O") if key in expected]
+    assert len(found) == len(expected)
+    for key, window in found:
+        assert_same(window, expected[key])
+
+
+def _await_time(job: StreamJob, at_s: int) -> None:
+    """All partitions have been read up to there, and windows have had the time to close."""
+    vehicles = [f"GAP-READ-{partition}" for partition in range(TELEMETRY.partitions)]
+    for partition, vehicle in enumerate(vehicles):
+        job.send(reading(vehicle, 1, at_s, {"speed_kph": 99.0}), partition)
+    job.flush()
+    job.tail("vehicle-alerts").until("it is read", lambda r: all(alerts_of(r, vehicle) for vehicle in vehicles))
+    job.await_checkpoint()
+
+
+def test_a_reading_that_is_too_late_for_its_window_is_counted(job: StreamJob) -> None:
+    before = job.flink_metric("numLateRecordsDropped")
+    job.send(reading("LATE-001", 1, BEGIN_S - 600, {"speed_kph": 50.0}), 0)
+    job.flush()
+    await_until("it is counted", lambda: job.flink_metric("numLateRecordsDropped") > before, RECORDS_WITHIN_S, job.told)
+
+
+def _cruising(name: str, at_s: int) -> Reading:
+    """Each second has one sequence."""
+    return reading(f"GAP-{name}", at_s, at_s, {"speed_kph": 50.0})

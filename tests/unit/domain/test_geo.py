@@ -1,0 +1,106 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pitwall.domain.geo import MAX_CORNERS, InvalidZone, Position, Zone, distance_m, move
+
+SQUARE = Zone("square", (Position(0, 0), Position(0, 1), Position(1, 1), Position(1, 0)))
+# A U, open to the north: its notch is outside.
+NOTCHED = Zone("u", tuple(Position(*p) for p in [(0, 0), (0, 3), (3, 3), (3, 2), (1, 2), (1, 1), (3, 1), (3, 0)]))
+
+
+@pytest.mark.parametrize(
+    ("zone", "latitude", "longitude", "inside"),
+    [
+        (SQUARE, 0.5, 0.5, True),
+        (SQUARE, 1.0000001, 0.5, False),
+        (SQUARE, -0.0000001, 0.5, False),
+        (SQUARE, 0.5, 1.0000001, False),
+        (SQUARE, 0.5, -0.0000001, False),
+        # The edge and the corner belong to it.
+        (SQUARE, 0.0, 0.5, True),
+        (SQUARE, 0.5, 1.0, True),
+        (SQUARE, 1.0, 1.0, True),
+        # West of it, level with a corner.
+        (SQUARE, 0.0, -1.0, False),
+        (SQUARE, 1.0, -1.0, False),
+        (NOTCHED, 2.0, 1.5, False),
+        (NOTCHED, 2.0, 0.5, True),
+        (NOTCHED, 2.0, 2.5, True),
+        (NOTCHED, 0.5, 1.5, True),
+    ],
+)
+def test_inside(zone: Zone, latitude: float, longitude: float, inside: bool) -> None:
+    assert zone.contains(Position(latitude, longitude)) is inside
+    assert Zone(zone.name, zone.corners[::-1]).contains(Position(latitude, longitude)) is inside
+
+
+@given(st.floats(-2, 3), st.floats(-2, 3))
+def test_a_square_contains_what_its_bounds_say(latitude: float, longitude: float) -> None:
+    assert SQUARE.contains(Position(latitude, longitude)) is (0 <= latitude <= 1 and 0 <= longitude <= 1)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 50), st.integers(0, 359)), min_size=3, max_size=8, unique_by=lambda p: p[1]),
+    st.floats(-60, 60),
+    st.floats(-60, 60),
+)
+def test_the_box_around_a_zone_leaves_nothing_of_it_out(
+    spokes: list[tuple[int, int]], latitude: float, longitude: float
+) -> None:
+    """A star of any shape around its middle; with a box as wide as the world only its edges decide."""
+    corners = tuple(
+        Position(length * math.sin(math.radians(angle)), length * math.cos(math.radians(angle)))
+        for length, angle in sorted(spokes, key=lambda spoke: spoke[1])
+    )
+    try:
+        zone, boxless = Zone("star", corners), Zone("star", corners)
+    except InvalidZone:
+        return
+    object.__setattr__(boxless, "_box", (-90.0, 90.0, -180.0, 180.0))
+    for place in (Position(latitude, longitude), *corners):
+        assert zone.contains(place) is boxless.contains(place)
+
+
+@pytest.mark.parametrize(
+    ("corners", "complaint"),
+    [
+        ([(0, 0), (1, 1)], "has 2"),
+        ([(0, 0)] * (MAX_CORNERS + 1), "has 101"),
+        ([(0, 0), (0, 1), (91, 0)], "corner 3: latitude 91"),
+        ([(0, 0), (0, -181), (1, 0)], "corner 2: longitude -181"),
+        ([(0, 0), (0, 1), (math.nan, 0)], "corner 3: latitude nan"),
+        ([(0, 0), (0, math.inf), (1, 0)], "corner 2: longitude inf"),
+        ([(0, 0), (0, 1), (1, 1), (0, 0)], "leave the closing corner out"),
+        ([(0, 0), (1, 1), (0, 1), (1, 0)], "edge 1 crosses or touches edge 3"),
+        ([(0, 0), (0, 2), (2, 2), (0, 1)], "edge 1 crosses or touches edge 3"),
+        ([(0, 0), (0, 2), (0, 1)], "folds back"),
+        ([(0, 179), (0, -179), (1, -179)], "180th meridian"),
+    ],
+)
+def test_what_is_no_zone_is_refused_with_its_place(corners: list[tuple[float, float]], complaint: str) -> None:
+    with pytest.raises(InvalidZone, match=complaint):
+        Zone("bad", tuple(Position(*corner) for corner in corners))
+
+
+def test_as_many_corners_as_allowed() -> None:
+    circle = [Position(math.sin(a), math.cos(a)) for a in (math.tau * i / MAX_CORNERS for i in range(MAX_CORNERS))]
+    assert Zone("circle", tuple(circle)).contains(Position(0, 0))
+
+
+def test_distance_of_a_degree_of_latitude() -> None:
+    assert distance_m(Position(0, 0), Position(1, 0)) == pytest.approx(111_195, abs=1)
+
+
+@given(st.floats(-60, 60), st.floats(0, 359), st.floats(0.1, 5_000))
+def test_moving_goes_as_far_as_told(latitude: float, heading: float, meters: float) -> None:
+    start = Position(latitude, 20)
+    assert distance_m(start, move(start, heading, meters)) == pytest.approx(meters, rel=0.01, abs=0.01)
+
+
+def test_headings_run_clockwise_from_north() -> None:
+    start = Position(10, 10)
+    assert move(start, 0, 100).latitude_degrees > start.latitude_degrees
+    assert move(start, 90, 100).longitude_degrees > start.longitude_degrees

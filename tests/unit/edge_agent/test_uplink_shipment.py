@@ -1,0 +1,241 @@
+"""Which readings go next, in which kind, and that none is forgotten."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from edge_agent.limits import LIVE_READINGS
+from edge_agent.shipment import Batch, BatchLimits, Shipment, Stored, Wanted
+from pitwall.domain.sequence import SequenceRange
+
+LIMITS = BatchLimits(max_readings=10, max_bytes=10_000, max_unacked=20)
+
+
+def stored(sequence: int, epoch: int = 7, size: int = 10) -> Stored:
+    return Stored(epoch, sequence, b"x" * size)
+
+
+def filled(*sequences: int) -> Shipment:
+    shipment = Shipment()
+    for sequence in sequences:
+        shipment.add(stored(sequence))
+    return shipment
+
+
+def sequences(batch: Batch | None) -> list[int]:
+    return [reading.sequence for reading in batch.readings] if batch else []
+
+
+def everything(shipment: Shipment, limits: BatchLimits = LIMITS) -> list[Batch]:
+    batches = []
+    while (batch := shipment.take(limits)) is not None:
+        batches.append(batch)
+    return batches
+
+
+def fetch(shipment: Shipment, limits: BatchLimits = LIMITS) -> Wanted:
+    wanted = shipment.wanted(limits)
+    assert wanted is not None
+    shipment.fetched(wanted, [stored(i, wanted.boot_epoch) for i in range(wanted.first, wanted.last + 1)])
+    return wanted
+
+
+def test_live_readings_go_in_order_within_the_limits_of_a_batch() -> None:
+    assert [sequences(b) for b in everything(filled(*range(1, 15)))] == [list(range(1, 11)), [11, 12, 13, 14]]
+
+
+@pytest.mark.parametrize(("max_bytes", "counts"), [(100, [5, 5]), (20, [2] * 5), (19, [1] * 10), (1, [1] * 10)])
+def test_a_batch_is_cut_by_its_bytes_but_has_at_least_one(max_bytes: int, counts: list[int]) -> None:
+    limits = BatchLimits(5, max_bytes, 20)
+    assert [len(b.readings) for b in everything(filled(*range(1, 11)), limits)] == counts
+
+
+def test_a_batch_is_of_one_epoch() -> None:
+    shipment = filled(1, 2)
+    shipment.add(stored(1, epoch=8))
+    assert [(b.boot_epoch, sequences(b)) for b in everything(shipment)] == [(7, [1, 2]), (8, [1])]
+
+
+@pytest.mark.parametrize("unacked", [1, 19, 20])
+def test_the_window_bounds_what_is_on_its_way(unacked: int) -> None:
+    shipment = filled(*range(1, 41))
+    everything(shipment, BatchLimits(10, 10_000, unacked))
+    assert shipment.unacked == unacked
+
+
+def test_an_ack_opens_the_window() -> None:
+    shipment = filled(*range(1, 41))
+    everything(shipment)
+    shipment.gone(7, [SequenceRange(1, 5)])
+    assert [sequences(b) for b in everything(shipment)] == [[21, 22, 23, 24, 25]]
+
+
+def test_an_ack_for_another_epoch_says_nothing() -> None:
+    shipment = filled(1)
+    everything(shipment)
+    shipment.gone(8, [SequenceRange(1, 5)])
+    assert shipment.unacked == 1
+
+
+def test_live_goes_ahead_of_history() -> None:
+    shipment = Shipment()
+    shipment.on_disk(6, 1, 3)
+    fetch(shipment)
+    shipment.add(stored(1))
+    first, second = everything(shipment)
+    assert (first.backfilled, second.backfilled) == (False, True)
+
+
+def test_history_takes_its_share_of_the_window_and_no_more() -> None:
+    shipment = Shipment()
+    shipment.on_disk(6, 1, 100)
+    fetch(shipment)
+    everything(shipment)
+    assert shipment.unacked == 10
+    assert shipment.wanted(LIMITS) is None
+    for sequence in range(1, 11):
+        shipment.add(stored(sequence))
+    assert [sequences(b) for b in everything(shipment)] == [list(range(1, 11))]
+
+
+def test_one_fetch_at_a_time() -> None:
+    shipment = Shipment()
+    shipment.on_disk(6, 1, 100)
+    assert shipment.wanted(LIMITS) == Wanted(6, 1, 10)
+    assert shipment.wanted(LIMITS) is None
+
+
+def test_the_oldest_epoch_is_history_first() -> None:
+    shipment = Shipment()
+    shipment.on_disk(6, 5, 9)
+    shipment.on_disk(5, 40, 41)
+    assert shipment.wanted(LIMITS) == Wanted(5, 40, 41)
+
+
+def test_what_the_disk_should_have_had_is_lost_and_what_was_acked_meanwhile_is_not() -> None:
+    shipment = Shipment()
+    shipment.on_disk(6, 1, 5)
+    wanted = shipment.wanted(LIMITS)
+    assert wanted is not None
+    shipment.gone(6, [SequenceRange(2, 2)])
+    assert shipment.fetched(wanted, [stored(1, 6), stored(2, 6), stored(5, 6)]) == (SequenceRange(3, 4),)
+    assert [sequences(b) for b in everything(shipment)] == [[1, 5]]
+    assert shipment.wanted(LIMITS) is None
+
+
+def test_an_answer_to_a_fetch_of_an_earlier_session_is_dropped_and_asked_for_again() -> None:
+    shipment = Shipment()
+    shipment.on_disk(6, 1, 3)
+    old = shipment.wanted(LIMITS)
+    assert old is not None
+    shipment.offer_again()
+    assert shipment.fetched(old, [stored(1, 6)]) == ()
+    assert shipment.wanted(LIMITS) == Wanted(6, 1, 3)
+
+
+def test_a_disk_that_can_not_say_what_it_has_is_asked_again_and_nothing_is_lost() -> None:
+    shipment = Shipment()
+    shipment.on_disk(6, 1, 3)
+    wanted = shipment.wanted(LIMITS)
+    assert wanted is not None
+    assert shipment.fetched(wanted, None) == ()
+    assert shipment.wanted(LIMITS) == wanted
+
+
+def test_after_a_broken_stream_unacked_live_readings_go_again_first_and_as_live() -> None:
+    shipment = filled(1, 2, 3)
+    everything(shipment)
+    shipment.gone(7, [SequenceRange(2, 2)])
+    shipment.add(stored(4))
+    shipment.offer_again()
+    (batch,) = everything(shipment)
+    assert (sequences(batch), batch.backfilled) == ([1, 3, 4], False)
+
+
+def test_live_readings_that_are_too_many_become_history_the_oldest_first() -> None:
+    shipment = filled(*range(1, LIVE_READINGS + 4))
+    assert shipment.wanted(LIMITS) == Wanted(7, 1, 3)
+
+
+class ShipmentMachine(RuleBasedStateMachine):
+    """Everything that was made is acked in the end, whatever breaks on the way; kinds ascend within a session."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shipment = Shipment()
+        self.made = 0
+        self.disk: dict[int, Stored] = {}
+        self.on_the_way: list[Batch] = []
+        self.acked: set[int] = set()
+        self.newest = {False: 0, True: 0}
+        self.wanted: Wanted | None = None
+
+    @rule(count=st.integers(1, 150))
+    def readings_are_made(self, count: int) -> None:
+        for _ in range(count):
+            self.made += 1
+            self.disk[self.made] = stored(self.made)
+            self.shipment.add(self.disk[self.made])
+
+    @rule()
+    def a_batch_is_sent(self) -> None:
+        batch = self.shipment.take(LIMITS)
+        if batch is None:
+            return
+        assert not {r.sequence for r in batch.readings} & self.acked, "what is acked is not sent again"
+        assert batch.readings[0].sequence > self.newest[batch.backfilled], "ascending within each kind"
+        self.newest[batch.backfilled] = batch.readings[-1].sequence
+        self.on_the_way.append(batch)
+
+    @precondition(lambda self: self.on_the_way)
+    @rule(data=st.data())
+    def a_batch_is_acked(self, data: st.DataObject) -> None:
+        self._ack(self.on_the_way.pop(data.draw(st.integers(0, len(self.on_the_way) - 1))))
+
+    def _ack(self, batch: Batch) -> None:
+        """What is in it, one by one: what lies between two of them may have become history."""
+        for reading in batch.readings:
+            self.acked.add(reading.sequence)
+            self.disk.pop(reading.sequence, None)
+            self.shipment.gone(7, [SequenceRange(reading.sequence, reading.sequence)])
+
+    @rule()
+    def history_is_asked_for(self) -> None:
+        self.wanted = self.shipment.wanted(LIMITS) or self.wanted
+
+    @precondition(lambda self: self.wanted)
+    @rule()
+    def the_disk_answers(self) -> None:
+        wanted, self.wanted = self.wanted, None
+        assert wanted is not None
+        found = [self.disk[s] for s in range(wanted.first, wanted.last + 1) if s in self.disk]
+        assert self.shipment.fetched(wanted, found) == (), "nothing is lost that the disk has"
+
+    @rule()
+    def the_stream_breaks(self) -> None:
+        self.on_the_way.clear()
+        self.newest = {False: 0, True: 0}
+        self.shipment.offer_again()
+
+    @invariant()
+    def every_reading_is_acked_waiting_or_on_its_way(self) -> None:
+        assert self.shipment.unacked + self.shipment.waiting + len(self.acked) == self.made
+        assert self.shipment.unacked <= LIMITS.max_unacked
+
+    def teardown(self) -> None:
+        """A good stream drains it."""
+        self.the_stream_breaks()
+        self.wanted = None
+        while self.shipment.unacked + self.shipment.waiting:
+            self.history_is_asked_for()
+            if self.wanted:
+                self.the_disk_answers()
+            self.a_batch_is_sent()
+            for _ in range(len(self.on_the_way)):
+                self._ack(self.on_the_way.pop())
+        assert self.acked == set(range(1, self.made + 1))
+
+
+TestShipmentMachine = ShipmentMachine.TestCase
+TestShipmentMachine.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)

@@ -1,0 +1,123 @@
+"""What is known of the fleet: who is entered when, who is forgotten, and what watchers and counts learn of it."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from fleet_service.fleet import Fleet
+from fleet_service.live import Change, Sample
+from fleet_service.registry import first_seen
+
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+NOON_NS = int(NOON.timestamp()) * 1_000_000_000
+FIRST, SECOND = "KOMATSU-930E-001", "KOMATSU-980E-002"
+
+
+def sample(vehicle_id: str = FIRST, sequence: int = 1, *, received_ns: int = NOON_NS, status: int = 4) -> Sample:
+    return Sample(vehicle_id, 1, sequence, received_ns, received_ns, status, 0, 1, {"speed_kph": 30.0})
+
+
+def change(vehicle_id: str = FIRST, connectivity: int = 1, number: int = 1) -> Change:
+    return Change(vehicle_id, (1, 1, number), NOON_NS, 4, 0, 1, connectivity, NOON_NS)
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    return Fleet(lambda: NOON, max_vehicles=2)
+
+
+@pytest.mark.parametrize(
+    ("vehicle_id", "model", "manufacturer", "rated"),
+    [
+        (FIRST, "930E-5", "Komatsu", 290.0),
+        (SECOND, "980E-5", "Komatsu", 369.0),
+        ("REPLAY-TRUCK-001", "", "", None),
+        ("KOMATSU-930", "", "", None),
+    ],
+)
+def test_the_id_tells_what_a_new_vehicle_is(
+    vehicle_id: str, model: str, manufacturer: str, rated: float | None
+) -> None:
+    entry = first_seen(vehicle_id, NOON)
+    assert (entry.model, entry.manufacturer, entry.rated_payload_tons) == (model, manufacturer, rated)
+
+
+@pytest.mark.parametrize("backfilled", [False, True])
+def test_whoever_shows_itself_is_entered_once(fleet: Fleet, backfilled: bool) -> None:
+    fleet.take_sample(replace(sample(), backfilled=backfilled))
+    fleet.take_change(change())
+    assert list(fleet.unregistered) == [FIRST]
+    stored = replace(fleet.unregistered[FIRST], revision=1)
+    fleet.put_entry(stored)
+    fleet.take_sample(sample(sequence=2))
+    assert fleet.unregistered == {}
+    assert len(fleet) == 1
+
+
+def test_what_the_store_says_of_a_new_vehicle_wins(fleet: Fleet) -> None:
+    fleet.take_sample(sample())
+    fleet.put_entry(replace(first_seen(FIRST, NOON), destination="Dump 3"))
+    found = fleet.get(FIRST)
+    assert found is not None
+    assert found.entry.destination == "Dump 3"
+    assert found.live.sample == sample()
+
+
+def test_an_older_revision_changes_nothing(fleet: Fleet) -> None:
+    newer = replace(first_seen(FIRST, NOON), revision=5)
+    fleet.put_entry(newer)
+    version = fleet.vehicle_changes.version
+    fleet.put_entry(replace(newer, revision=4, model="old"))
+    found = fleet.get(FIRST)
+    assert found is not None
+    assert found.entry == newer
+    assert fleet.vehicle_changes.version == version
+
+
+def test_a_deleted_vehicle_comes_back_by_what_is_later_alone(fleet: Fleet) -> None:
+    fleet.take_sample(sample())
+    fleet.put_entry(first_seen(FIRST, NOON))
+    fleet.put_entry(replace(first_seen(FIRST, NOON), revision=2, delete_time=NOON))
+    assert fleet.get(FIRST) is None
+    assert fleet.live(FIRST) is None
+    fleet.take_sample(sample(sequence=2, received_ns=NOON_NS))
+    assert fleet.get(FIRST) is None, "it was on its way before the deletion"
+    fleet.take_sample(sample(sequence=3, received_ns=NOON_NS + 1_000_000_000))
+    found = fleet.get(FIRST)
+    assert found is not None
+    assert found.live.sample is not None
+    assert found.live.sample.sequence == 3
+    assert list(fleet.unregistered) == [FIRST]
+
+
+def test_beyond_the_most_nobody_is_taken_and_that_is_counted(fleet: Fleet) -> None:
+    for number in range(1, 5):
+        fleet.take_sample(sample(f"KOMATSU-930E-00{number}"))
+    assert len(fleet) == 2
+    assert fleet.turned_away == 2
+
+
+@pytest.mark.parametrize(
+    ("taken", "counts_may_change"),
+    [(sample(sequence=2), False), (sample(sequence=2, received_ns=NOON_NS + 9, status=1), True), (sample(), False)],
+    ids=["the same status", "another status", "a repeat"],
+)
+def test_the_counts_are_made_again_only_where_they_may_have_changed(
+    fleet: Fleet, taken: Sample, counts_may_change: bool
+) -> None:
+    fleet.take_change(change())
+    fleet.take_sample(sample())
+    version = fleet.statistics_version
+    fleet.take_sample(taken)
+    assert (fleet.statistics_version != version) == counts_may_change
+
+
+def test_watchers_learn_of_news_and_not_of_repeats(fleet: Fleet) -> None:
+    fleet.take_sample(sample())
+    seen = fleet.vehicle_changes.version
+    fleet.take_sample(sample())
+    fleet.take_sample(replace(sample(sequence=9), backfilled=True))
+    assert fleet.vehicle_changes.since(seen) == []
+    fleet.take_sample(sample(sequence=2))
+    assert fleet.vehicle_changes.since(seen) == [FIRST]

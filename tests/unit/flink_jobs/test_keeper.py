@@ -1,0 +1,168 @@
+"""What the keeper decides and does, look by look."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from flink_jobs.cluster import ClusterUnreachable, RunningJob
+from flink_jobs.keeper import (
+    MOST_FAILED_SUBMISSIONS,
+    Decision,
+    GaveUp,
+    GiveUp,
+    Keeper,
+    Submission,
+    SubmissionFailed,
+    Submit,
+    Wait,
+    Watch,
+    decide,
+)
+
+NAME, VERSION = "jobs", "0123abcd"
+
+
+def job(job_id: str, state: str = "RUNNING", name: str = f"{NAME} {VERSION}", running: int = 8) -> RunningJob:
+    return RunningJob(job_id, name, state, running, 8)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "watched", "decision"),
+    [
+        pytest.param([], (), Submit(), id="an empty cluster"),
+        pytest.param([job("a", name="strangers 0123abcd")], (), Submit(), id="somebody else's job"),
+        pytest.param([job("a")], (), Watch(job("a")), id="it runs already"),
+        pytest.param(
+            [job("a", "RESTARTING", running=0)], (), Watch(job("a", "RESTARTING", running=0)), id="restarting"
+        ),
+        pytest.param([job("a", "CANCELED")], ("a",), Submit(), id="somebody has cancelled it"),
+        pytest.param([job("a", "FAILED")], ("a",), GiveUp(job("a", "FAILED")), id="Flink has given it up"),
+        pytest.param([job("a", "FAILED")], (), Submit(), id="it had been given up before this process began"),
+        pytest.param([job("a", "FAILED"), job("b")], ("a",), Watch(job("b")), id="given up, and submitted by hand"),
+    ],
+)
+def test_what_to_do(jobs: Sequence[RunningJob], watched: Sequence[str], decision: Decision) -> None:
+    assert decide(jobs, NAME, VERSION, watched) == decision
+
+
+@pytest.mark.parametrize(
+    ("jobs", "says"),
+    [
+        pytest.param([job("a"), job("b")], "cancel all but one (a, b)", id="twice"),
+        pytest.param([job("a", name=f"{NAME} old")], "job a is of another version, not 0123abcd: cancel it", id="old"),
+    ],
+)
+def test_what_only_people_can_decide_is_said(jobs: Sequence[RunningJob], says: str) -> None:
+    decision = decide(jobs, NAME, VERSION, ())
+    assert isinstance(decision, Wait)
+    assert says in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("state", "running", "total", "at_work"),
+    [("RUNNING", 8, 8, True), ("RUNNING", 7, 8, False), ("RUNNING", 0, 0, False), ("RESTARTING", 8, 8, False)],
+)
+def test_at_work_is_all_of_it(state: str, running: int, total: int, at_work: bool) -> None:
+    assert RunningJob("a", "jobs x", state, running, total).at_work is at_work
+
+
+class FakeCluster:
+    """``answers``: what each look sees; the last one stays."""
+
+    def __init__(self, *answers: list[RunningJob] | ClusterUnreachable) -> None:
+        self.answers = list(answers)
+
+    def jobs(self) -> list[RunningJob]:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, ClusterUnreachable):
+            raise answer
+        return answer
+
+    def cause_of_failure(self, job_id: str) -> str:
+        return f"cause of {job_id}"
+
+
+class Told:
+    """The submissions and the log."""
+
+    def __init__(self, *outcomes: Submission | SubmissionFailed) -> None:
+        self.outcomes, self.events = list(outcomes), list[tuple[str, dict[str, object]]]()
+
+    def submit(self) -> Submission:
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, SubmissionFailed):
+            raise outcome
+        return outcome
+
+    def log(self, event: str, **details: object) -> None:
+        self.events.append((event, details))
+
+
+def keeper(cluster: FakeCluster, told: Told) -> Keeper:
+    return Keeper(cluster, NAME, VERSION, told.submit, told.log)
+
+
+def test_it_waits_for_the_cluster_submits_and_is_well_once_all_tasks_run() -> None:
+    told = Told(Submission("a", None))
+    away = ClusterUnreachable("refused")
+    made = keeper(FakeCluster(away, [], [job("a", running=3)], [job("a")]), told)
+    seen = []
+    for _ in range(4):
+        made.look()
+        seen.append(made.trouble)
+    assert seen == ["no job manager: refused", "being submitted", "job a is RUNNING: 3 of 8 tasks run", None]
+    assert made.submissions == 1
+    assert ("submitted", {"job_id": "a", "restored_from": None}) in told.events
+
+
+def test_a_job_manager_that_forgot_the_job_gets_it_again() -> None:
+    told = Told(Submission("b", "/chk-9"))
+    made = keeper(FakeCluster([job("a")], ClusterUnreachable("refused"), [], [job("b")]), told)
+    for _ in range(4):
+        made.look()
+    assert (made.trouble, made.submissions) == (None, 1)
+    assert ("submitted", {"job_id": "b", "restored_from": "/chk-9"}) in told.events
+
+
+def test_a_job_that_flink_gave_up_ends_the_process_with_the_cause() -> None:
+    made = keeper(FakeCluster([job("a")], [job("a", "FAILED")]), Told())
+    made.look()
+    with pytest.raises(GaveUp, match="Flink gave up job a: cause of a"):
+        made.look()
+
+
+def test_failing_submissions_are_repeated_and_not_for_ever() -> None:
+    told = Told(*[SubmissionFailed("no slots")] * MOST_FAILED_SUBMISSIONS)
+    made = keeper(FakeCluster([]), told)
+    for _ in range(MOST_FAILED_SUBMISSIONS - 1):
+        made.look()
+        assert made.trouble == "submission failed: no slots"
+    with pytest.raises(GaveUp, match="no slots"):
+        made.look()
+
+
+def test_a_submission_that_works_forgives_those_that_did_not() -> None:
+    failed = [SubmissionFailed("busy")] * (MOST_FAILED_SUBMISSIONS - 1)
+    told = Told(*failed, Submission("a", None), *failed, Submission("b", None))
+    made = keeper(FakeCluster([]), told)
+    for _ in range(2 * MOST_FAILED_SUBMISSIONS):
+        made.look()
+    assert (made.submissions, made.failed_submissions) == (2, 2 * len(failed))
+
+
+def test_a_job_that_is_there_forgives_them_too() -> None:
+    failed = [SubmissionFailed("busy")] * (MOST_FAILED_SUBMISSIONS - 1)
+    gone: list[list[RunningJob]] = [[]] * len(failed)
+    told = Told(*failed, *failed)
+    made = keeper(FakeCluster(*gone, [job("a")], *gone, [job("a")]), told)
+    for _ in range(2 * MOST_FAILED_SUBMISSIONS):
+        made.look()
+    assert (made.trouble, made.failed_submissions) == (None, 2 * len(failed))
+
+
+def test_the_same_trouble_is_logged_once() -> None:
+    told = Told()
+    made = keeper(FakeCluster(ClusterUnreachable("refused")), told)
+    for _ in range(3):
+        made.look()
+    assert told.events == [("not running", {"reason": "no job manager: refused"})]

@@ -1,0 +1,74 @@
+"""The tables: topics and fields are those that the services know."""
+
+import re
+
+import pytest
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from haul.telemetry.v1.alert_pb2 import Alert
+from haul.telemetry.v1.metrics_pb2 import VehicleMetrics
+from haul.telemetry.v1.telemetry_pb2 import Reading
+
+from flink_jobs import metrics_sql, tables_sql
+from flink_jobs.tables_sql import Kafka
+from pitwall import kafka_topics
+from pitwall.domain.units import QUANTITIES
+
+KAFKA = Kafka("127.0.0.1:9092", "jobs", 30, 20)
+TYPES = {
+    FieldDescriptor.TYPE_STRING: "STRING",
+    FieldDescriptor.TYPE_DOUBLE: "DOUBLE",
+    FieldDescriptor.TYPE_UINT64: "BIGINT",
+    FieldDescriptor.TYPE_UINT32: "INT",
+    FieldDescriptor.TYPE_BOOL: "BOOLEAN",
+    FieldDescriptor.TYPE_ENUM: "STRING",
+    FieldDescriptor.TYPE_MESSAGE: "ROW<`seconds` BIGINT, `nanos` INT>",
+}
+
+
+def columns(table: str) -> dict[str, str]:
+    """Name to type, of the columns that are fields of the record."""
+    body = table.partition("(\n")[2].partition("\n) WITH")[0]
+    found = re.findall(r"^  `(\w+)` (.+?),?$", body, re.MULTILINE)
+    return {name: kind for name, kind in found if "METADATA" not in kind and not kind.startswith("AS ")}
+
+
+def fields(of: Descriptor) -> dict[str, str]:
+    return {field.name: TYPES[field.type] for field in of.fields}
+
+
+def test_topics_go_by_the_names_that_the_services_use() -> None:
+    assert (
+        kafka_topics.TELEMETRY.name,
+        kafka_topics.ALERTS.name,
+        kafka_topics.METRICS.name,
+        kafka_topics.DEAD_LETTER.name,
+    ) == (tables_sql.TELEMETRY, tables_sql.ALERTS, tables_sql.METRICS, tables_sql.DEAD_LETTERS)
+
+
+def test_an_alert_has_every_field_of_the_record() -> None:
+    assert columns(tables_sql.alerts(KAFKA)) == fields(Alert.DESCRIPTOR)
+
+
+def test_metrics_have_every_field_but_the_one_that_nobody_knows_yet() -> None:
+    found = columns(tables_sql.metrics(KAFKA, metrics_sql.names()))
+    assert found == {name: kind for name, kind in fields(VehicleMetrics.DESCRIPTOR).items() if name != "missing_count"}
+
+
+def test_a_reading_has_fields_of_the_record_and_what_is_left_of_a_bad_one() -> None:
+    found = columns(tables_sql.readings(KAFKA, QUANTITIES))
+    assert found.pop("undecodable").startswith("ROW<")
+    assert found.pop("record_key") == "BYTES"
+    assert found.items() <= fields(Reading.DESCRIPTOR).items()
+    assert set(tables_sql.REQUIRED) <= set(found)
+
+
+@pytest.mark.parametrize("made", [tables_sql.alerts(KAFKA), tables_sql.dead_letters(KAFKA)])
+def test_alerts_and_dead_letters_wait_for_no_checkpoint(made: str) -> None:
+    assert "'sink.delivery-guarantee' = 'at-least-once'" in made
+    assert "'properties.acks' = 'all'" in made
+
+
+def test_metrics_are_written_in_transactions_of_the_jobs_own() -> None:
+    made = tables_sql.metrics(KAFKA, metrics_sql.names())
+    assert "'sink.delivery-guarantee' = 'exactly-once'" in made
+    assert "'sink.transactional-id-prefix' = 'jobs'" in made

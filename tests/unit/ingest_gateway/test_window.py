@@ -1,0 +1,81 @@
+"""Memory stays flat: what does not fit is left with the vehicle."""
+
+from ingest_gateway.acks import AckTracker
+from ingest_gateway.effects import Code
+from ingest_gateway.limits import THROTTLE_S
+from ingest_gateway.window import ReadingWindow
+
+MOST = 100
+
+
+def window(acks: AckTracker | None = None, room: int = 10**6) -> ReadingWindow:
+    made = ReadingWindow(MOST, acks or AckTracker(), lambda count: count <= room)
+    made.open()
+    return made
+
+
+def in_flight(count: int) -> AckTracker:
+    acks = AckTracker()
+    acks.take(1, 1, count)
+    return acks
+
+
+def test_a_full_window_is_taken_and_one_more_is_not() -> None:
+    acks = AckTracker()
+    asked = window(acks)
+    assert asked.ask(MOST, 0.0).take
+    acks.take(1, 1, MOST)
+    verdict = asked.ask(1, 0.0)
+    assert not verdict.take
+    assert (verdict.throttle_s, verdict.reason) == (THROTTLE_S, "UNACKED_READINGS")
+
+
+def test_what_an_earlier_session_left_is_not_held_against_the_next_one() -> None:
+    acks = in_flight(MOST)
+    asked = window(acks)
+    assert asked.ask(MOST, 0.0).take
+    acks.take(1, MOST + 1, 2 * MOST)
+    assert not asked.ask(1, 0.0).take
+
+
+def test_sessions_that_come_and_go_do_not_pile_up() -> None:
+    acks = in_flight(5 * MOST)
+    assert not window(acks).ask(1, 0.0).take
+
+
+def test_a_full_backlog_asks_to_wait() -> None:
+    verdict = window(room=5).ask(6, 0.0)
+    assert (verdict.take, verdict.reason) == (False, "KAFKA_BACKLOG")
+
+
+def test_it_is_asked_once_a_while_and_taken_again_afterwards() -> None:
+    acks = in_flight(MOST)
+    asked = ReadingWindow(MOST, acks, lambda _: True)
+    assert asked.ask(1, 0.0).throttle_s
+    assert asked.ask(1, 0.1).throttle_s == 0
+    acks.arrived(1, range(1, MOST + 1))
+    assert not asked.ask(1, THROTTLE_S * 0.99).take
+    assert asked.ask(1, THROTTLE_S).take
+
+
+def test_what_was_under_way_is_forgiven_and_what_comes_after_is_not() -> None:
+    asked = window(room=0)
+    assert asked.ask(MOST - 1, 0.0).close is None
+    assert asked.ask(1, 0.1).close is None
+    close = asked.ask(1, 0.2).close
+    assert close is not None
+    assert (close.code, close.reason) == (Code.RESOURCE_EXHAUSTED, "THROTTLE_IGNORED")
+
+
+def test_a_pause_is_asked_for_once_a_while_and_nothing_is_taken_in_it() -> None:
+    asked = window()
+    assert [asked.pause(0.0), asked.pause(0.5)] == [THROTTLE_S, 0.0]
+    assert not asked.ask(1, 0.9).take
+    assert asked.ask(1, THROTTLE_S).take
+    assert asked.pause(THROTTLE_S) == THROTTLE_S
+
+
+def test_one_that_waits_as_asked_is_never_closed_however_long_kafka_is_away() -> None:
+    asked = window(room=0)
+    verdicts = [asked.ask(MOST, n * THROTTLE_S) for n in range(600)]
+    assert all(verdict.close is None and verdict.throttle_s for verdict in verdicts)
