@@ -1,4 +1,4 @@
-"""`pitwall stop`: asks every command service at once, with one stop_id, and follows whoever answers.
+"""`pitwall stop`: asks one command service, a moment later all of them, with one stop_id, and follows whoever answers.
 
 Repeating the request is harmless and a stop is worth trying for: where nobody answers, it is tried again until the wait
 is over. It goes by the synchronous API of gRPC, which starts faster than an event loop, with a thread for each address.
@@ -32,6 +32,11 @@ SILENCE_S = 1.0
 TICK_S = 0.25
 #: Between two tries at one address, seconds, drawn evenly.
 RETRY_S = (0.2, 0.5)
+#: So long the first command service has to itself, seconds: opening TLS to all of them at once delays its answer. A
+#: break ends that.
+ALONE_S = 0.05
+#: When it has taken the stop by then, the others are asked to show it too so much later, seconds: one of them may hang.
+JOIN_S = 0.5
 
 #: A command service that says this will say it again.
 _FINAL_CODES = {
@@ -92,10 +97,13 @@ def run(site: Site, order: StopOrder) -> int:
 
 @dataclass(slots=True)
 class _Shared:
-    """What the followers and the main thread share: news one way, the id of the stop that was taken the other way."""
+    """What the followers and the main thread share: news one way, what has become of the stop the other way."""
 
     news: "queue.SimpleQueue[News]" = field(default_factory=queue.SimpleQueue)
+    #: The id of the stop that was taken.
     taken_as: str = ""
+    #: Set once anybody's answers have broken off.
+    broken: threading.Event = field(default_factory=threading.Event)
 
 
 class _Stopping:
@@ -110,12 +118,13 @@ class _Stopping:
 
     def run(self, request: command_service_pb2.EmergencyStopRequest) -> int:
         self._issued_s = monotonic_s()
-        calls = [line.stub.EmergencyStop(request, metadata=line.metadata) for line in self._lines]
+        first, *others = [_Follower(line, request, self._shared, self._site) for line in self._lines]
+        call = first.ask()
         try:
             self._report.issued(self._order.stop_id, describe_scope(self._order.scope), self._issued_s)
-            for line, call in zip(self._lines, calls, strict=True):
-                follower = _Follower(line, request, self._shared, self._site)
-                threading.Thread(target=follower.run, args=(call,), daemon=True).start()
+            threading.Thread(target=first.run, args=(call,), daemon=True).start()
+            for follower in others:
+                threading.Thread(target=follower.run_after_the_first, daemon=True).start()
             self._follow()
         except KeyboardInterrupt:
             taken = "the stop stays" if self._view.answered else "nobody has said yet that the stop is taken"
@@ -166,6 +175,7 @@ class _Stopping:
 
     def _take_break(self, broke: Broke) -> None:
         server = broke.failure.server
+        self._shared.broken.set()
         known = server in self._broken
         self._broken[server] = broke
         if self._view.answered and not known and len(self._broken) == len(self._lines):
@@ -213,14 +223,21 @@ class _Follower:
         self._line, self._request, self._shared, self._site = line, request, shared, site
         self._without_stop = False
 
-    def run(self, call: Call) -> None:
+    def run(self, call: Call | None) -> None:
         """Ends when the command service refuses for good or the channel is closed."""
-        while self._read(call):
+        while call is not None and self._read(call):
             time.sleep(random.uniform(*RETRY_S))  # noqa: S311  spreads retries, keeps no secret
-            try:
-                call = self._call_again()
-            except ValueError:  # the channel is closed: this stop is over
-                return
+            call = self._ask_again()
+
+    def run_after_the_first(self) -> None:
+        """The same, once the first command service has had its time, or has broken off."""
+        self._shared.broken.wait(ALONE_S)
+        if self._shared.taken_as:
+            self._shared.broken.wait(JOIN_S)
+        self.run(self._ask_again())
+
+    def ask(self) -> Call:
+        return self._line.stub.EmergencyStop(self._request, metadata=self._line.metadata)
 
     def _read(self, call: Call) -> bool:
         """Whether it is worth asking again."""
@@ -236,11 +253,17 @@ class _Follower:
             return not final
         return True
 
-    def _call_again(self) -> Call:
-        """Once some command service has it, watching is enough: a repeat after its release would be a new stop."""
+    def _ask_again(self) -> Call | None:
+        """Once some command service has it, watching is enough: a repeat after its release would be a new stop.
+
+        None where the channel is closed: this stop is over.
+        """
         taken_as = self._shared.taken_as
-        if taken_as and not self._without_stop:
-            watch = command_service_pb2.WatchStopRequest(stop_id=taken_as)
-            return self._line.stub.WatchStop(watch, metadata=self._line.metadata)
-        self._without_stop = False
-        return self._line.stub.EmergencyStop(self._request, metadata=self._line.metadata)
+        try:
+            if taken_as and not self._without_stop:
+                watch = command_service_pb2.WatchStopRequest(stop_id=taken_as)
+                return self._line.stub.WatchStop(watch, metadata=self._line.metadata)
+            self._without_stop = False
+            return self.ask()
+        except ValueError:
+            return None

@@ -296,6 +296,28 @@ def test_every_command_service_is_asked_with_the_same_id(pitwall: Pitwall, serve
     assert served.service.asked[0].stop_id == other.service.asked[0].stop_id
 
 
+def test_one_that_takes_the_stop_and_then_hangs_is_helped_out_by_another(
+    pitwall: Pitwall, served: Served, home: Path
+) -> None:
+    over = threading.Event()
+
+    def hangs(request: pb.EmergencyStopRequest) -> Iterator[pb.EmergencyStopResponse]:
+        yield answer(request, vehicle(A, "RECEIVED"))
+        over.wait(20)
+
+    def watch(request: pb.WatchStopRequest) -> Iterator[pb.WatchStopResponse]:
+        full = answer(pb.EmergencyStopRequest(stop_id=request.stop_id), vehicle(A, "STANDSTILL"))
+        yield pb.WatchStopResponse(stop=full.stop, summary=full.summary, vehicles=full.vehicles)
+
+    other = serve(FakeService(watching=watch), home / "certs", "command-2")
+    served.service.stopping = hangs
+    ran = pitwall("stop", A, "--server", served.address, "--server", other.address, "--output", "json")
+    over.set()
+    other.stop()
+    assert ran.code == 0
+    assert [type(request).__name__ for request in other.service.asked] == ["WatchStopRequest"], "it is a stop already"
+
+
 def test_one_hung_and_one_dead_command_service_delay_nothing(
     pitwall: Pitwall, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
