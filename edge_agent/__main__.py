@@ -27,7 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code."""
     options = _parser().parse_args(arguments)
     settings = AgentSettings.load(options.config)
-    vehicle_ids = settings.vehicle_ids(options.fleet)
+    try:
+        vehicle_ids = settings.vehicle_ids(options.fleet)
+    except ValueError as error:
+        print(f'{options.config}: with --fleet, {error}; make that or "fleet_first" smaller', file=sys.stderr)
+        return EXIT_CONFIG
     if not vehicle_ids:
         print(f'{options.config}: no vehicle; set "vehicle_id" or "fleet", or --fleet', file=sys.stderr)
         return EXIT_CONFIG

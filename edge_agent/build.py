@@ -13,7 +13,7 @@ from edge_agent.host import Host
 from edge_agent.hosted import HostedVehicle
 from edge_agent.latch import LatchFile
 from edge_agent.latch_boot import open_latch
-from edge_agent.link import Link
+from edge_agent.link import Doors, Link
 from edge_agent.metrics import Counters
 from edge_agent.moment import Moment
 from edge_agent.outbox import Bounds
@@ -82,6 +82,7 @@ class Builder:
     def __init__(self, settings: AgentSettings, host: Host, brought: dict[str, Brought], counters: Counters) -> None:
         self._settings, self._host, self._brought, self._counters = settings, host, brought, counters
         self._version = software_version()
+        self._doors = Doors()
 
     def build(self, vehicle_id: str, index: int, interface: VehicleInterface) -> Link:
         """The vehicle, started and hosted. Returns what keeps it connected."""
@@ -101,8 +102,8 @@ class Builder:
         vehicle.do(agent.start(now))
         interface.on_sample = vehicle.sampled
         interface.on_gone = vehicle.interface_gone
-        tls, fleet = settings.tls(vehicle_id), len(self._brought)
-        return Link(vehicle, gateways, tls, self._counters, spread=phase, fleet=fleet)
+        tls = settings.tls(vehicle_id)
+        return Link(vehicle, gateways, tls, self._counters, spread=phase, doors=self._doors)
 
     def _make(self, vehicle_id: str, phase: float) -> Make:
         settings = self._settings

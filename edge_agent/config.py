@@ -23,6 +23,8 @@ class AgentSettings(Settings):
     vehicle_id: str | None = None
     #: Simulated vehicles; their ids follow from the number.
     fleet: Annotated[int, Field(ge=0, le=MAX_FLEET)] = 0
+    #: The number of the first of them, where several processes share a fleet.
+    fleet_first: Annotated[int, Field(ge=1, le=MAX_FLEET)] = 1
     #: Hosts REPLAY-TRUCK-001 too.
     replay: bool = False
     #: Addresses of gateways, tried in turn.
@@ -69,6 +71,8 @@ class AgentSettings(Settings):
     def _one_or_many(self) -> Self:
         if self.vehicle_id is not None and (self.fleet or self.replay):
             raise ValueError('"vehicle_id" is one vehicle and "fleet" and "replay" are others; leave one side out')
+        if self.fleet_first + self.fleet > MAX_FLEET + 1:
+            raise ValueError(f'"fleet_first" and "fleet" go beyond number {MAX_FLEET}; make one of them smaller')
         return self
 
     def vehicle_ids(self, fleet: int | None = None) -> tuple[str, ...]:
@@ -76,7 +80,7 @@ class AgentSettings(Settings):
         if self.vehicle_id is not None and fleet is None:
             return (self.vehicle_id,)
         replay = (REPLAY_VEHICLE_ID,) if self.replay else ()
-        return fleet_ids(self.fleet if fleet is None else fleet) + replay
+        return fleet_ids(self.fleet if fleet is None else fleet, self.fleet_first) + replay
 
     def tls(self, vehicle_id: str) -> TlsSettings:
         return TlsSettings(

@@ -8,8 +8,8 @@ REPLAY_VEHICLE_ID: Final = "REPLAY-TRUCK-001"
 MAX_FLEET: Final = 5_000
 
 
-def fleet_ids(count: int) -> tuple[str, ...]:
-    """The ids of `count` vehicles: odd numbers are 930E, even ones 980E. ValueError above MAX_FLEET."""
-    if not 0 <= count <= MAX_FLEET:
-        raise ValueError(f"fleet is {count}; it must be 0 to {MAX_FLEET} vehicles")
-    return tuple(f"KOMATSU-{'930E' if number % 2 else '980E'}-{number:03d}" for number in range(1, count + 1))
+def fleet_ids(count: int, first: int = 1) -> tuple[str, ...]:
+    """The ids of `count` vehicles: odd numbers are 930E, even ones 980E. ValueError beyond MAX_FLEET."""
+    if not (count >= 0 and 1 <= first <= first + count <= MAX_FLEET + 1):
+        raise ValueError(f"fleet is {count} vehicles from number {first} on; it must be within 1 to {MAX_FLEET}")
+    return tuple(f"KOMATSU-{'930E' if number % 2 else '980E'}-{number:03d}" for number in range(first, first + count))

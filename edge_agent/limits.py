@@ -77,8 +77,9 @@ MAX_HELLO_SET_BYTES: Final = 768 * 1024
 
 #: Bytes of one frame down: a gateway splits a larger set.
 MAX_SET_FRAME_BYTES: Final = 4 * 1024 * 1024
-#: Streams that one process opens a second at its start.
-CONNECTS_PER_S: Final = 500
+#: Streams that one process opens at a time to one gateway, from the first byte to Welcome: more of them would take
+#: each other the time to say Hello.
+OPENING_AT_ONCE: Final = 25
 #: How long the end of a stream is waited for, seconds, before the next try.
 CLOSE_WAIT_S: Final = 0.5
 

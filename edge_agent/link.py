@@ -7,7 +7,7 @@ at a time, and what is most urgent is chosen when the stream can take it.
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Final
 
 import grpc
@@ -17,7 +17,7 @@ from haul.link.v1.vehicle_link_service_pb2_grpc import VehicleLinkServiceStub
 from edge_agent.downlink import ProtocolError
 from edge_agent.gateways import GatewayList, Try
 from edge_agent.hosted import HostedVehicle, Stream
-from edge_agent.limits import CLOSE_WAIT_S, CONNECTS_PER_S, MAX_SET_FRAME_BYTES
+from edge_agent.limits import CLOSE_WAIT_S, MAX_SET_FRAME_BYTES, OPENING_AT_ONCE
 from edge_agent.metrics import Counters
 from edge_agent.moment import Moment
 from edge_agent.uplink import Leave, Session
@@ -37,8 +37,25 @@ _LOG_EVERY: Final = 20
 Call = grpc.aio.StreamStreamCall[link_pb2.ConnectRequest, link_pb2.ConnectResponse]
 
 
+class Doors:
+    """Lets so many vehicles of the process open a stream at a time to one gateway; one that hangs delays no other."""
+
+    def __init__(self, at_once: int = OPENING_AT_ONCE) -> None:
+        self._at_once = at_once
+        self._doors: dict[str, asyncio.Semaphore] = {}
+
+    @asynccontextmanager
+    async def through(self, address: str) -> AsyncIterator[Callable[[], None]]:
+        """Gives what to call once the stream is open; the end of the context does so too."""
+        door = self._doors.setdefault(address, asyncio.Semaphore(self._at_once))
+        await door.acquire()
+        with ExitStack() as turn:
+            turn.callback(door.release)
+            yield turn.close
+
+
 class Link:
-    """Keeps one vehicle connected. `spread` (0 up to 1) is its place among the `fleet` of one process."""
+    """Keeps one vehicle connected. `spread` (0 up to 1) is its place among those of the process, who share `doors`."""
 
     def __init__(
         self,
@@ -48,16 +65,15 @@ class Link:
         counters: Counters,
         *,
         spread: float,
-        fleet: int,
+        doors: Doors,
     ) -> None:
         self._vehicle, self._gateways, self._tls = vehicle, gateways, tls
-        self._counters, self._spread = counters, spread
-        self._start_s = spread * fleet / CONNECTS_PER_S
+        self._counters, self._spread, self._doors = counters, spread, doors
         self._failures = 0
 
     async def run(self) -> None:
         """Until cancelled."""
-        attempt = Try(self._gateways.address, self._start_s)
+        attempt = Try(self._gateways.address, 0.0)
         while True:
             await asyncio.sleep(attempt.wait_s)
             leave = await self._stream(attempt.address)
@@ -67,8 +83,8 @@ class Link:
     async def _stream(self, address: str) -> Leave:
         """From connecting to the end of one stream."""
         try:
-            async with self._channel(address) as channel:
-                return await self._serve(channel)
+            async with self._doors.through(address) as opened, self._channel(address) as channel:
+                return await self._serve(channel, opened)
         except InvalidCredentials as error:
             return Leave(str(error), broken=True)
         except grpc.aio.AioRpcError as error:
@@ -85,7 +101,7 @@ class Link:
             closing = asyncio.ensure_future(channel.close(grace=None))
             await asyncio.wait([closing], timeout=CLOSE_WAIT_S)
 
-    async def _serve(self, channel: grpc.aio.Channel) -> Leave:
+    async def _serve(self, channel: grpc.aio.Channel, opened: Callable[[], None]) -> Leave:
         vehicle = self._vehicle
         vehicle.agent.connecting()
         session = Session(
@@ -102,7 +118,7 @@ class Link:
         stream = Stream(session, wake.set, lambda leave: _settle(left, leave))
         call = VehicleLinkServiceStub(channel).Connect()
         vehicle.opened(stream)
-        reader = asyncio.create_task(self._read(call, stream))
+        reader = asyncio.create_task(self._read(call, stream, opened))
         writer = asyncio.create_task(self._write(call, session, wake))
         try:
             await asyncio.wait({left, reader, writer}, return_when=asyncio.FIRST_COMPLETED)
@@ -114,7 +130,7 @@ class Link:
             call.cancel()
             await asyncio.wait({reader, writer}, timeout=CLOSE_WAIT_S)
 
-    async def _read(self, call: Call, stream: Stream) -> Leave:
+    async def _read(self, call: Call, stream: Stream, opened: Callable[[], None]) -> Leave:
         frames: Readable[link_pb2.ConnectResponse] = call
         while (frame := await read(frames)) is not None:
             try:
@@ -123,6 +139,7 @@ class Link:
                 return Leave(f"the gateway broke the protocol: {error}", broken=True)
             if stream.session.is_open:
                 self._failures = 0
+                opened()
         raise EOFError
 
     async def _write(self, call: Call, session: Session, wake: asyncio.Event) -> Leave:

@@ -44,6 +44,9 @@ DEFAULT_PORTS: Mapping[str, int] = MappingProxyType(
         "fleet-1-metrics": 9474,
         "flink-jobmanager-metrics": 9475,
         "flink-taskmanager-metrics": 9476,
+        "agents-2-metrics": 9477,
+        "agents-3-metrics": 9478,
+        "agents-4-metrics": 9479,
     }
 )
 _ENVIRONMENT_PREFIX = "PITWALL_PORT_"

@@ -22,11 +22,16 @@ def command_services(options: StackOptions, *, first_start: bool) -> Part:
     return joined([_command_service(options, name, names, first_start) for name in names])
 
 
+#: One event loop judges so many vehicles ten times a second and still has time for their streams.
+VEHICLES_PER_AGENTS = 250
+
+
 def vehicles(options: StackOptions) -> Part:
-    """The plant, which is all vehicles' physics and outlives the agents; and the agents, all in one process."""
+    """The plant, which is all vehicles' physics and outlives the agents; and the agents, many in one process."""
     if not options.vehicle_ids:
         return Part()
-    return joined([_plant(options), _agents(options)])
+    firsts = range(1, max(options.vehicles, 1) + 1, VEHICLES_PER_AGENTS)
+    return joined([_plant(options), *(_agents(options, first) for first in firsts)])
 
 
 def _gateway(options: StackOptions, name: str) -> Part:
@@ -79,12 +84,15 @@ def _plant(options: StackOptions) -> Part:
     return Part(part.processes, part.files, (Directory(places.plant),))
 
 
-def _agents(options: StackOptions) -> Part:
+def _agents(options: StackOptions, first: int) -> Part:
+    """Those of the vehicles from number `first` on; the first process has the replayed one too."""
     places, ports = Places(options.home), options.ports
-    data = places.data / "agents"
+    name = "agents" if first == 1 else f"agents-{first // VEHICLES_PER_AGENTS + 1}"
+    data = places.data / name
     keys: dict[str, Value] = {
-        "fleet": options.vehicles,
-        "replay": options.replay is not None,
+        "fleet": min(VEHICLES_PER_AGENTS, options.vehicles - first + 1),
+        "fleet_first": first,
+        "replay": first == 1 and options.replay is not None,
         "gateways": [address(ports[f"gateway-{i}"]) for i in range(1, options.gateways + 1)],
         "data_dir": data,
         "certs_dir": places.certs / "vehicles",
@@ -94,9 +102,9 @@ def _agents(options: StackOptions) -> Part:
         "rate_hz": options.rate_hz,
         "time_scale": options.time_scale,
         "seed": options.seed,
-        "metrics_address": address(ports["agents-metrics"]),
+        "metrics_address": address(ports[f"{name}-metrics"]),
     }
-    part = service(options, "agents", "edge_agent", toml_text(keys), {})
+    part = service(options, name, "edge_agent", toml_text(keys), {})
     return Part(part.processes, part.files, (Directory(data),))
 
 

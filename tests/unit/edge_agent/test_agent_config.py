@@ -31,6 +31,7 @@ def read(folder: Path, text: str) -> AgentSettings:
 HOSTED = [
     ("one by its id", 'vehicle_id = "KOMATSU-930E-007"', None, ("KOMATSU-930E-007",)),
     ("a fleet", "fleet = 2", None, ("KOMATSU-930E-001", "KOMATSU-980E-002")),
+    ("a later part of a fleet", "fleet = 2\nfleet_first = 251", None, ("KOMATSU-930E-251", "KOMATSU-980E-252")),
     ("a fleet and a recording", "fleet = 1\nreplay = true", None, ("KOMATSU-930E-001", "REPLAY-TRUCK-001")),
     ("a fleet of the command line", "fleet = 9", 1, ("KOMATSU-930E-001",)),
     ("nobody", "", None, ()),
@@ -46,6 +47,7 @@ REFUSED = [
     ("an unknown key", 'gatways = ["x:1"]', 'unknown key "gatways"; did you mean "gateways"?'),
     ("an id that is none", 'vehicle_id = "truck 7"', "vehicle_id"),
     ("one and many", 'vehicle_id = "KOMATSU-930E-007"\nfleet = 2', "leave one side out"),
+    ("a part beyond the fleet", "fleet = 2\nfleet_first = 5000", "fleet_first"),
     ("faster than the vehicle measures", "rate_hz = 10.1", "rate_hz"),
     ("no rate", "rate_hz = 0", "rate_hz"),
     ("an outbox without room", "outbox_max_bytes = 1", "outbox_max_bytes"),
@@ -69,6 +71,13 @@ def test_no_gateway_is_refused(tmp_path: Path) -> None:
     path.write_text(BASE.replace('"127.0.0.1:50051"', ""))
     with pytest.raises(InvalidSettings, match="gateways"):
         AgentSettings.read(path)
+
+
+def test_a_fleet_of_the_command_line_that_is_too_large_from_there_on_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--config", str(write(tmp_path, "fleet_first = 4999")), "--fleet", "3"]) == EXIT_CONFIG
+    assert "fleet_first" in capsys.readouterr().err
 
 
 def test_no_vehicle_ends_the_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -71,10 +71,15 @@ def test_odd_numbers_are_930e_and_even_ones_980e(count: int, ids: tuple[str, ...
     assert fleet_ids(count) == ids
 
 
-@pytest.mark.parametrize("count", [-1, MAX_FLEET + 1])
-def test_a_fleet_that_the_socket_cannot_number_is_refused(count: int) -> None:
-    with pytest.raises(ValueError, match=f"fleet is {count}; it must be 0 to {MAX_FLEET}"):
-        fleet_ids(count)
+def test_a_fleet_is_shared_out_by_number() -> None:
+    assert fleet_ids(2) + fleet_ids(3, first=3) == fleet_ids(5)
+    assert fleet_ids(1, first=MAX_FLEET) == fleet_ids(MAX_FLEET)[-1:]
+
+
+@pytest.mark.parametrize(("count", "first"), [(-1, 1), (MAX_FLEET + 1, 1), (2, MAX_FLEET), (1, 0)])
+def test_a_fleet_that_the_socket_cannot_number_is_refused(count: int, first: int) -> None:
+    with pytest.raises(ValueError, match=f"fleet is {count} vehicles from number {first} on; .* 1 to {MAX_FLEET}"):
+        fleet_ids(count, first)
 
 
 def test_all_ids_are_different_and_well_formed() -> None:
