@@ -1,12 +1,13 @@
 """`make bench`: starts stacks of its own, measures, prints tables, writes JSON to .pitwall/bench/.
 
-First the line alone, then with all of the picture beside it: that is where the stop path must notice nothing.
+First the line alone, then with all of the picture beside it: that is where the stop path must notice nothing. Last a
+stop of a whole fleet.
 """
 
 import sys
 
 from deploy.local.options import Server
-from tests.bench import picture, sample_to_kafka, single_stops
+from tests.bench import all_stop, picture, sample_to_kafka, single_stops
 from tests.bench.figures import publish
 from tests.integration.stacks import RunningStack, running
 from tests.support.commands import command_service
@@ -17,12 +18,14 @@ VEHICLES = 50
 
 
 def main() -> int:
-    with running("bench", vehicles=VEHICLES, rate_hz=1.0, seed=SEED, servers=frozenset({Server.KAFKA})) as stack:
+    fleet: dict[str, object] = {"vehicles": VEHICLES, "rate_hz": 1.0, "seed": SEED, "command_services": 3}
+    with running("bench", **fleet, servers=frozenset({Server.KAFKA})) as stack:
         publish("sample-to-kafka", sample_to_kafka.measure(stack.kafka_bootstrap), seed=SEED)
         _stops("single-stops", stack)
-    with running("bench-picture", vehicles=VEHICLES, rate_hz=1.0, seed=SEED) as stack:
+    with running("bench-picture", **fleet) as stack:
         picture.measure(stack)
         _stops("single-stops-beside-the-picture", stack)
+    all_stop.run()
     return 0
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -34,8 +34,8 @@ def figure(what: str, seconds: Sequence[float]) -> Figure:
     return Figure(what, len(ordered), rank(0.50), rank(0.99), round(1000 * ordered[-1], 3))
 
 
-def publish(name: str, figures: Sequence[Figure], *, seed: int) -> None:
-    """A table on the screen and JSON in bench/ of PITWALL_HOME."""
+def publish(name: str, figures: Sequence[Figure], *, seed: int, beside: Mapping[str, float] | None = None) -> None:
+    """A table on the screen and JSON in bench/ of PITWALL_HOME. `beside`: what is no time, by name and unit."""
     folder = Path(os.environ.get("PITWALL_HOME") or ".pitwall").absolute() / "bench"
     now = datetime.now(UTC)
     machine = {"cores": os.cpu_count(), "machine": platform.machine(), "kernel": platform.release()}
@@ -44,6 +44,8 @@ def publish(name: str, figures: Sequence[Figure], *, seed: int) -> None:
     for row in figures:
         table.add_row(row.what, f"{row.count:,}", f"{row.p50_ms:.2f}", f"{row.p99_ms:.2f}", f"{row.max_ms:.2f}")
     Console().print(table)
+    for what, value in (beside or {}).items():
+        print(f"{what}: {value:,.1f}")
     folder.mkdir(parents=True, exist_ok=True)
     told = {
         "name": name,
@@ -52,5 +54,5 @@ def publish(name: str, figures: Sequence[Figure], *, seed: int) -> None:
         "machine": machine,
         "python": platform.python_version(),
     }
-    told |= {"versions": versions, "figures": [asdict(row) for row in figures]}
+    told |= {"versions": versions, "figures": [asdict(row) for row in figures], "beside": dict(beside or {})}
     (folder / f"{name}-{now:%Y%m%dT%H%M%SZ}.json").write_text(json.dumps(told, indent=2) + "\n")

@@ -23,7 +23,7 @@ def measure(stack: RunningStack) -> None:
 
 
 def main() -> int:
-    with running("bench-picture", vehicles=VEHICLES, rate_hz=1.0, seed=SEED) as stack:
+    with running("bench-picture", vehicles=VEHICLES, rate_hz=1.0, seed=SEED, command_services=3) as stack:
         measure(stack)
     return 0
 
