@@ -75,8 +75,12 @@ class Feed:
         for report in frame.reports.reports:
             session = Session(report.boot_epoch, report.connect_count)
             status = link_wire.status_from(report.status) if report.HasField("status") else None
-            words = link_wire.words_from(report.progress)
+            words = list(link_wire.words_from(report.progress))
             self._core.reported(link.number, link.uri, report.vehicle_id, session, words, status, at)
+            for word in words:
+                if not self._core.ledger.is_for(word.stop_id, report.vehicle_id):
+                    reason = f"{report.vehicle_id} reports on stop {word.stop_id}, which is not for it; ignored"
+                    self._skip(link.uri, "reports.progress.stop_id", reason)
 
     def _pulses(self, link: Link, frame: link_pb2.AttachRequest) -> None:
         at = moment()

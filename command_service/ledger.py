@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from command_service.entry import StopEntry
 from command_service.progress import Reach, Stage, VehicleNow, VehicleProgress
 from pitwall.domain.permit import PermitTerms, majority
-from pitwall.domain.stop_set import FleetScope, Stop
+from pitwall.domain.stop_set import FleetScope, Stop, VehicleScope
 
 _NANOS = 1_000_000_000
 
@@ -143,6 +143,12 @@ class Ledger:
                 before = progress.reach
                 progress.link(vehicle, now_s)
                 self._moved(entry, progress, before)
+
+    def is_for(self, stop_id: str, vehicle_id: str) -> bool:
+        """Whether the vehicle can be in the stop's scope. True of a stop that isn't known here: nobody can say."""
+        entry = self._entries.get(stop_id)
+        scope = entry.stop.scope if entry else None
+        return not isinstance(scope, VehicleScope) or vehicle_id in scope.vehicle_ids
 
     def report(
         self, vehicle: VehicleNow, stop_id: str, stage: Stage, event_ns: int, durably: bool, now_s: float

@@ -8,7 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from haul.command.v1 import command_service_pb2 as pb
 from haul.command.v1.command_service_pb2_grpc import CommandServiceStub
 from haul.command.v1.order_pb2 import Order, Resume
-from haul.command.v1.stop_pb2 import Scope, VehicleList
+from haul.command.v1.stop_pb2 import GeoPoint, Scope, VehicleList, Zone
 
 from pitwall.ids import uuid7
 from tests.integration.bad_input.pages import page_token
@@ -45,6 +45,22 @@ def _stub(site: Site) -> Iterator[CommandServiceStub]:
 def _stop(stub: CommandServiceStub, metadata: Metadata, **fields: object) -> None:
     request = pb.EmergencyStopRequest(stop_id=uuid7(), **fields)  # type: ignore[arg-type]
     next(stub.EmergencyStop(request, metadata=metadata, timeout=TIMEOUT_S))
+
+
+def _stop_zone(stub: CommandServiceStub, metadata: Metadata, *corners: tuple[float, float]) -> None:
+    """Corners are latitude and longitude, degrees."""
+    points = [GeoPoint(latitude_degrees=north, longitude_degrees=east) for north, east in corners]
+    _stop(stub, metadata, scope=Scope(zone=Zone(name="bad", corners=points)))
+
+
+def _old_release_for_a_new_stop(stub: CommandServiceStub, metadata: Metadata) -> None:
+    """The same release_id twice."""
+    release_id = uuid7()
+    for ghost in ("GHOST-006", "GHOST-007"):
+        stop = pb.EmergencyStopRequest(stop_id=uuid7(), scope=Scope(vehicles=VehicleList(vehicle_ids=[ghost])))
+        next(stub.EmergencyStop(stop, metadata=metadata, timeout=TIMEOUT_S))
+        request = pb.RequestReleaseRequest(release_id=release_id, stop_ids=[stop.stop_id], reason="clear")
+        stub.RequestRelease(request, metadata=metadata, timeout=TIMEOUT_S)
 
 
 def _order(stub: CommandServiceStub, metadata: Metadata, etag: str, expire_after_s: int = 10) -> None:
@@ -87,10 +103,14 @@ CALLS: dict[str, BadCall] = {
     "motion state of an unknown vehicle": lambda stub, metadata: _motion_state(stub, metadata, "GHOST-003"),
     "motion state of a malformed id": lambda stub, metadata: _motion_state(stub, metadata, "truck 1"),
     "stop of nobody": lambda stub, metadata: _stop(stub, metadata),
+    "stop of a line": lambda stub, metadata: _stop_zone(stub, metadata, (1, 2), (2, 3)),
+    "stop of a bow tie": lambda stub, metadata: _stop_zone(stub, metadata, (1, 1), (2, 2), (1, 2), (2, 1)),
     "reason too long": lambda stub, metadata: _stop(stub, metadata, scope=ONE, reason="x" * 501),
     "oversize message": lambda stub, metadata: _stop(stub, metadata, scope=ONE, reason="x" * OVERSIZE),
     "order with a made-up etag": lambda stub, metadata: _order(stub, metadata, "seen it"),
     "order that lasts an hour": lambda stub, metadata: _order(stub, metadata, _etag(stub, metadata), 3600),
+    "order that lasts no time": lambda stub, metadata: _order(stub, metadata, _etag(stub, metadata), 0),
+    "old release for a new stop": _old_release_for_a_new_stop,
     "order with an etag of an earlier boot": lambda stub, metadata: _order(
         stub, metadata, _etag_of_an_earlier_boot(stub, metadata)
     ),

@@ -7,6 +7,7 @@ FLEET_SERVICE = "haul.fleet.v1.FleetService"
 VEHICLE_LINK = "haul.link.v1.VehicleLinkService/Connect"
 GATEWAY_LINK = "haul.link.v1.GatewayLinkService/Attach"
 
+NOT_TAKEN_FROM_GATEWAYS = Counter("command-1", "pitwall_link_invalid_total")
 WATCHERS_STALLED = Counter("fleet-1", "pitwall_watchers_stalled_total")
 
 

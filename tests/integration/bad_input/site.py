@@ -1,5 +1,6 @@
 """A small real stack, with everything at hand that is wrong somewhere."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -94,6 +95,9 @@ def spoil(stack: RunningStack, folder: Path) -> Site:
             old.unlink()
     devca.ensure(folder / "expired", vehicles=[STRANGER], now=datetime.now(UTC) - timedelta(days=40))
     (folder / "zone.json").write_text('[{"lat": 1, "lon": 2}, {"lat": 91, "lon": 3}, {"lat": 1, "lon": 4}]')
+    (folder / "line.json").write_text('[{"lat": 1, "lon": 2}, {"lat": 2, "lon": 3}]')
+    corners = '{"lat": 1, "lon": 1}, {"lat": 2, "lon": 2}, {"lat": 1, "lon": 2}, {"lat": 2, "lon": 1}'
+    (folder / "crossing.json").write_text(f"[{corners}]")
     (folder / "expired.token").write_text(_expired_token(stack.places.certs))
     site = Site(stack, folder, {})
     stop_id = _issue_a_stop(site)
@@ -103,6 +107,8 @@ def spoil(stack: RunningStack, folder: Path) -> Site:
         folder,
         {
             "bad_zone": str(folder / "zone.json"),
+            "line_zone": str(folder / "line.json"),
+            "crossing_zone": str(folder / "crossing.json"),
             "missing": str(folder / "nothing"),
             "expired_token": str(folder / "expired.token"),
             "foreign_token": str(folder / "foreign" / "tokens" / "operator"),
@@ -111,6 +117,7 @@ def spoil(stack: RunningStack, folder: Path) -> Site:
             "nobody": "localhost:1",
             "vehicle": VEHICLE,
             "stop_id": stop_id,
+            "own_release_id": _ask_for_a_release(site, stop_id, "supervisor"),
             "gateway_address": f"127.0.0.1:{ports['gateway-1']}",
             "operator_address": f"127.0.0.1:{ports['command-1']}",
         },
@@ -128,3 +135,12 @@ def _issue_a_stop(site: Site) -> str:
     told = site.pitwall("stop", "GHOST-000", "--wait", "0.5", "--output", "json")
     assert told.exit_code == 3, told
     return told.out.partition('"stopId": "')[2].partition('"')[0]
+
+
+def _ask_for_a_release(site: Site, stop_id: str, role: str) -> str:
+    """In the name of that role; it waits for approval."""
+    token = str(site.stack.places.tokens / role)
+    told = site.pitwall("release", stop_id, "--reason", "clear", "--token-file", token, "--output", "json")
+    assert told.exit_code == 0, told
+    release_id: str = json.loads(told.out)["release"]["releaseId"]
+    return release_id

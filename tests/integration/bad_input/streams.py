@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
+from haul.command.v1.stop_pb2 import STOP_STAGE_STANDSTILL, StopProgress
 from haul.link.v1 import gateway_link_service_pb2, vehicle_link_service_pb2
 from haul.link.v1.gateway_link_service_pb2_grpc import GatewayLinkServiceStub
 
@@ -12,7 +13,7 @@ from pitwall.connect_failure import explain_connect_failure
 from pitwall.rpc.errors import from_rpc_error
 from tests.integration.bad_input.rows import Outcome
 from tests.integration.bad_input.site import STRANGER, VEHICLE, Site
-from tests.integration.bad_input.vehicle import TIMEOUT_S, VehicleStream
+from tests.integration.bad_input.vehicle import TIMEOUT_S, VehicleStream, connected, now
 
 #: Beyond what a gateway takes in one frame, bytes.
 OVERSIZE = 5 * 1024 * 1024
@@ -25,7 +26,7 @@ def outcome_of(error: grpc.RpcError) -> Outcome:
 
 
 def stream(site: Site, given: str) -> Outcome:
-    """Has to end with an error."""
+    """Has to end with an error, or to say what came of it."""
     try:
         return STREAMS[given](site)
     except grpc.RpcError as error:
@@ -79,6 +80,19 @@ def _oversize_frame(site: Site) -> Outcome:
     return _say(site, strangers_certificate(site), vehicle_link_service_pb2.ConnectRequest(hello=hello))
 
 
+def _stage_of_anothers_stop(site: Site) -> Outcome:
+    """A vehicle says that it stands by a stop that is for another one. Returns what the site shows of that stop."""
+    stop_id = site.fill("{stop_id}")
+    standstill = StopProgress(stop_id=stop_id, stage=STOP_STAGE_STANDSTILL, event_time=now())
+    report = vehicle_link_service_pb2.StopReport(progress=[standstill])
+    with channel(site, "gateway-1", strangers_certificate(site)) as opened, connected(opened, STRANGER) as stream:
+        stream.send(vehicle_link_service_pb2.ConnectRequest(stop_report=report))
+        stream.send_readings(stream.reading(1))
+        stream.await_acks(1)  # what came before it has been taken
+    shown = site.pitwall("stop-status", stop_id)
+    return Outcome(shown.out + shown.err, exit_code=shown.exit_code)
+
+
 def _vehicle_at_the_gateways_port(site: Site) -> Outcome:
     hello = gateway_link_service_pb2.AttachRequest(hello=gateway_link_service_pb2.GatewayHello(gateway="gateway-1"))
     with channel(site, "command-1-link", strangers_certificate(site)) as opened:
@@ -103,6 +117,7 @@ STREAMS: dict[str, Callable[[Site], Outcome]] = {
     "Hello with a malformed id": lambda site: _hello_of(site, "truck 1"),
     "no Hello": _without_hello,
     "oversize frame": _oversize_frame,
+    "stage of another vehicle's stop": _stage_of_anothers_stop,
     "gateway at the vehicles' port": lambda site: _say(site, site.certs / "gateway-1.pem"),
     "vehicle at the gateways' port": _vehicle_at_the_gateways_port,
     "no certificate": lambda site: _refused_in_the_handshake(site, None),

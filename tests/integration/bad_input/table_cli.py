@@ -57,6 +57,20 @@ CLI = (
         exit_code=2,
     ),
     Row(
+        "a zone with two corners is no zone",
+        Layer.CLI,
+        "stop --zone {line_zone}",
+        names=("{line_zone}", "3 to 100 corners", "this one has 2"),
+        exit_code=2,
+    ),
+    Row(
+        "a zone whose edges cross is no zone",
+        Layer.CLI,
+        "stop --zone {crossing_zone}",
+        names=("{crossing_zone}", "cross"),
+        exit_code=2,
+    ),
+    Row(
         "a missing token file is named with the mend",
         Layer.CLI,
         "stops --token-file {missing} --output json",
@@ -125,6 +139,16 @@ CLI = (
         counter=refused("ApproveRelease", "PERMISSION_DENIED"),
     ),
     Row(
+        "who has asked for a release may not approve it",
+        Layer.CLI,
+        "approve {own_release_id} --token-file {tokens}/supervisor --output json",
+        code="PERMISSION_DENIED",
+        reason="SAME_PERSON",
+        names=("supervisor", "another supervisor"),
+        exit_code=1,
+        counter=refused("ApproveRelease", "PERMISSION_DENIED"),
+    ),
+    Row(
         "a release without a reason is wrong usage",
         Layer.CLI,
         "release {stop_id} --reason '' --output json",
@@ -161,5 +185,12 @@ CLI = (
         reason="NO_COMMAND_SERVICE",
         names=("certificate", "not trusted"),
         exit_code=1,
+    ),
+    Row(
+        "an unknown vehicle among known ones keeps none of them from being stopped, and is named",
+        Layer.CLI,
+        "stop {vehicle} GHOST-004 --wait 5",
+        names=("GHOST-004", "not known to the site", "1 of 2 stand", "1 unreachable"),
+        exit_code=3,
     ),
 )

@@ -1,6 +1,13 @@
 """Bad readings, and bad streams between machines."""
 
-from tests.integration.bad_input.counters import GATEWAY_LINK, VEHICLE_LINK, ended, readings, rejected
+from tests.integration.bad_input.counters import (
+    GATEWAY_LINK,
+    NOT_TAKEN_FROM_GATEWAYS,
+    VEHICLE_LINK,
+    ended,
+    readings,
+    rejected,
+)
 from tests.integration.bad_input.rows import Counter, Layer, Row
 
 READING = (
@@ -115,6 +122,13 @@ STREAM = (
         "oversize frame",
         code="RESOURCE_EXHAUSTED",
         names=("larger than max",),
+    ),
+    Row(
+        "a stage that a vehicle reports of another vehicle's stop counts for nobody",
+        Layer.STREAM,
+        "stage of another vehicle's stop",
+        names=("GHOST-000", "0 of 1 stand", "1 unreachable"),
+        counter=NOT_TAKEN_FROM_GATEWAYS,
     ),
     Row(
         "a gateway's certificate on the vehicles' port is denied",

@@ -102,6 +102,21 @@ def test_a_word_from_a_vehicle_that_the_stop_does_not_name_is_nothing() -> None:
     assert sums(ledger) == (1, 0, 1, 0)
 
 
+@pytest.mark.parametrize(
+    ("scope", "vehicle_id", "can_be"),
+    [
+        (named("A"), "A", True),
+        (named("A"), "B", False),
+        (FLEET, "B", True),
+        (ZoneScope(Zone("pit", (Position(0, 0), Position(0, 1), Position(1, 0)))), "B", True),
+    ],
+)
+def test_who_can_be_in_scope(scope: Scope, vehicle_id: str, *, can_be: bool) -> None:
+    ledger = opened(scope)
+    assert ledger.is_for("s", vehicle_id) is can_be
+    assert ledger.is_for("nobody knows it", vehicle_id)
+
+
 def test_a_word_about_an_unknown_stop_is_nothing() -> None:
     assert not Ledger(["c1"], TERMS).report(there("A"), "s", Stage.RECEIVED, NOW_NS, False, 1.0)
 
