@@ -1,13 +1,13 @@
 """`make bench`: starts stacks of its own, measures, prints tables, writes JSON to .pitwall/bench/.
 
 First the line alone, then with all of the picture beside it: that is where the stop path must notice nothing. Last a
-stop of a whole fleet.
+stop of a whole fleet, and what it costs to keep a large one permitted.
 """
 
 import sys
 
 from deploy.local.options import Server
-from tests.bench import all_stop, picture, sample_to_kafka, single_stops
+from tests.bench import all_stop, picture, sample_to_kafka, single_stops, staying_permitted
 from tests.bench.figures import publish
 from tests.integration.stacks import RunningStack, running
 from tests.support.commands import command_service
@@ -26,6 +26,7 @@ def main() -> int:
         picture.measure(stack)
         _stops("single-stops-beside-the-picture", stack)
     all_stop.run()
+    staying_permitted.run()
     return 0
 
 

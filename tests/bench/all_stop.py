@@ -1,15 +1,13 @@
 """`python -m tests.bench.all_stop [VEHICLES] [RATE_HZ]`: one stop of a whole fleet, on a stack of its own.
 
 How long until the last vehicle has it, by the vehicles' own logs; until the last one is acknowledged to the operator;
-and what it costs the servers of the stop path in processor time: the stop, and keeping everybody permitted before it.
+and what all servers of the stop path together spend on it, in processor time.
 """
 
 import argparse
-import os
 import statistics
 import sys
 import time
-from pathlib import Path
 
 from haul.command.v1 import command_service_pb2 as api
 from haul.command.v1.command_service_pb2_grpc import CommandServiceStub
@@ -17,7 +15,7 @@ from haul.command.v1.stop_pb2 import STOP_STAGE_RECEIVED, Scope, WholeFleet
 
 from deploy.local.options import Server
 from pitwall.ids import uuid7
-from tests.bench.figures import Figure, figure, publish
+from tests.bench.figures import Figure, figure, processor_s, publish
 from tests.integration.stacks import RunningStack, running
 from tests.support.commands import command_service
 from tests.support.plant import Plant
@@ -30,31 +28,27 @@ CALL_TIMEOUT_S = 60.0
 ALL_WITHIN_S = 30.0
 #: Processor time is counted for so long from the stop on, less what the same span costs without one, seconds.
 CPU_WINDOW_S = 2.0
-#: Staying permitted is counted for so long, seconds.
-PERMITTED_S = 10.0
 #: Between two rounds, until vehicles that were released have nothing more to say, seconds.
 SETTLE_S = 5.0
-_TICKS_S = os.sysconf("SC_CLK_TCK")
 
 
 def measure(stack: RunningStack) -> tuple[list[Figure], dict[str, float]]:
     """Times, and processor times by their name with its unit."""
     plant, address = Plant(stack.places.plant), stack.address("command-1")
-    permitted_percent = _permitted_percent(stack)
     by_plant: list[float] = []
     acknowledged: list[float] = []
     last_by_plant: list[float] = []
     last_acknowledged: list[float] = []
     cpu_us: list[float] = []
     with command_service(stack.home, address) as one, command_service(stack.home, address, "supervisor") as other:
-        pids = _pids(stack, "gateway-", "command-")
+        pids = [stack.pid(p.name) for p in stack.stack.processes if p.name.startswith(("gateway-", "command-"))]
         for _ in range(ROUNDS):
-            begun_s = _spent(pids)
+            begun_s = processor_s(pids)
             time.sleep(CPU_WINDOW_S)
-            before_s = _spent(pids)
+            before_s = processor_s(pids)
             stop_id, issued_t, told = _stop(one, len(stack.options.vehicle_ids))
             time.sleep(max(0.0, issued_t + CPU_WINDOW_S - time.monotonic()))
-            spent_s = (_spent(pids) - before_s) - (before_s - begun_s)
+            spent_s = (processor_s(pids) - before_s) - (before_s - begun_s)
             reached = _reached(plant, stack.options.vehicle_ids, stop_id, issued_t)
             by_plant += reached
             acknowledged += told
@@ -71,19 +65,7 @@ def measure(stack: RunningStack) -> tuple[list[Figure], dict[str, float]]:
     ]
     return figures, {
         "processor time of all servers, µs a stopped vehicle, median": statistics.median(cpu_us),
-        "processor time of the gateways while all are permitted, % of a core": permitted_percent,
     }
-
-
-def _permitted_percent(stack: RunningStack) -> float:
-    pids = _pids(stack, "gateway-")
-    before_s = _spent(pids)
-    time.sleep(PERMITTED_S)
-    return 100 * (_spent(pids) - before_s) / PERMITTED_S
-
-
-def _pids(stack: RunningStack, *names: str) -> list[int]:
-    return [stack.pid(process.name) for process in stack.stack.processes if process.name.startswith(names)]
 
 
 def _stop(stub: CommandServiceStub, vehicles: int) -> tuple[str, float, list[float]]:
@@ -117,16 +99,6 @@ def _release(operator: CommandServiceStub, supervisor: CommandServiceStub, stop_
     asked = api.RequestReleaseRequest(release_id=uuid7(), stop_ids=[stop_id], reason="bench")
     operator.RequestRelease(asked, timeout=CALL_TIMEOUT_S)
     supervisor.ApproveRelease(api.ApproveReleaseRequest(release_id=asked.release_id), timeout=CALL_TIMEOUT_S)
-
-
-def _spent(pids: list[int]) -> float:
-    """Seconds of processor time so far."""
-    return sum(map(_cpu_s, pids))
-
-
-def _cpu_s(pid: int) -> float:
-    user, system = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / _TICKS_S
 
 
 def run(vehicles: int = VEHICLES, rate_hz: float = 0.1) -> None:

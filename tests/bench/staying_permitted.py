@@ -1,0 +1,193 @@
+"""`python -m tests.bench.staying_permitted [VEHICLES]`: what the gateways spend on vehicles that only stay permitted.
+
+The vehicles are bare streams that send a heartbeat every fifth of their permit's life, in processes of their own: what
+agents and physics cost beside them is none of the gateways' business, and a thousand of those don't fit on two cores.
+"""
+
+import argparse
+import asyncio
+import multiprocessing
+import sys
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import grpc
+import uvloop
+from haul.link.v1 import vehicle_link_service_pb2 as pb
+from haul.link.v1.vehicle_link_service_pb2_grpc import VehicleLinkServiceStub
+from haul.telemetry.v1.telemetry_pb2 import MOTION_HOLD_BOOT, VEHICLE_STATUS_IDLE
+
+from deploy.local.options import Server
+from pitwall import devca
+from pitwall.clock import boottime_s, wall_time
+from pitwall.config import TlsSettings
+from pitwall.rpc.channel import open_channel
+from pitwall.rpc.limits import RpcLimits
+from pitwall.rpc.streams import Readable, read
+from pitwall.tls import channel_credentials
+from pitwall.wire import timestamp, to_seconds
+from tests.bench.figures import Figure, figure, processor_s, publish
+from tests.integration.stacks import RunningStack, running
+
+VEHICLES = 1_000
+PROCESSES = 2
+SEED = 1
+HEARTBEATS_PER_PERMIT = 5
+#: Streams that one process opens at a time.
+OPENING = 20
+#: All are there within, seconds.
+OPEN_WITHIN_S = 60.0
+SETTLE_S = 3.0
+MEASURED_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The vehicles of one process, and where they connect to."""
+
+    home: Path
+    gateways: tuple[str, ...]
+    vehicle_ids: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Vehicle:
+    """One bare stream. `left_s`: what was left of the permit before, whenever a new one came."""
+
+    vehicle_id: str
+    gateway: str
+    left_s: list[float]
+    until_s: float = 0.0
+
+    async def run(self, home: Path, opening: asyncio.Semaphore, opened: asyncio.Event) -> None:
+        certs = home / "certs"
+        pair = certs / "vehicles" / f"{self.vehicle_id}.pem"
+        tls = TlsSettings(ca=certs / "ca.pem", certificate=pair, key=pair.with_suffix(".key"))
+        async with open_channel(self.gateway, channel_credentials(tls), RpcLimits()) as channel:
+            call = VehicleLinkServiceStub(channel).Connect()
+            frames: Readable[pb.ConnectResponse] = call
+            async with opening:
+                await call.write(pb.ConnectRequest(hello=self._hello()))
+                while (frame := await read(frames)) is not None and not frame.HasField("welcome"):
+                    pass
+            assert frame is not None, f"{self.vehicle_id}: {await call.details()}"
+            opened.set()
+            sent: dict[int, float] = {}
+            hears = asyncio.create_task(self._hear(frames, sent))
+            await self._beat(call, sent, to_seconds(frame.welcome.permit_ttl) / HEARTBEATS_PER_PERMIT)
+            await hears
+
+    def _hello(self) -> pb.Hello:
+        now = timestamp(wall_time())
+        status = pb.StatusReport(status=VEHICLE_STATUS_IDLE, motion_hold=MOTION_HOLD_BOOT, event_time=now)
+        clock = pb.VehicleClock(wall_time=now, monotonic_nanos=time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+        return pb.Hello(
+            vehicle_id=self.vehicle_id,
+            boot_epoch=time.time_ns() // 1_000_000,
+            connect_count=1,
+            protocol_version=1,
+            status=status,
+            clock=clock,
+            lowest_deceleration_mps2=1.0,
+        )
+
+    async def _beat(
+        self, call: "grpc.aio.StreamStreamCall[pb.ConnectRequest, pb.ConnectResponse]", sent: dict[int, float], s: float
+    ) -> None:
+        number = 0
+        while True:
+            number += 1
+            sent[number] = boottime_s()
+            sent.pop(number - 2 * HEARTBEATS_PER_PERMIT, None)
+            await call.write(pb.ConnectRequest(heartbeat_number=number))
+            await asyncio.sleep(s)
+
+    async def _hear(self, frames: Readable[pb.ConnectResponse], sent: dict[int, float]) -> None:
+        while (frame := await read(frames)) is not None:
+            if frame.HasField("permit") and frame.permit.ttl.ToNanoseconds() > 0:
+                if self.until_s:
+                    self.left_s.append(self.until_s - boottime_s())
+                self.until_s = sent[frame.permit.heartbeat_number] + to_seconds(frame.permit.ttl)
+
+
+async def _drive(share: Share, pipe: Connection) -> None:
+    """Says when all are there; on a word, what was left of permits from then on; then ends."""
+    opening = asyncio.Semaphore(OPENING)
+    vehicles = [Vehicle(v, share.gateways[i % len(share.gateways)], []) for i, v in enumerate(share.vehicle_ids)]
+    opened = [asyncio.Event() for _ in vehicles]
+    tasks = [asyncio.create_task(v.run(share.home, opening, o)) for v, o in zip(vehicles, opened, strict=True)]
+    everybody = asyncio.create_task(_all(opened))
+    await asyncio.wait({everybody, *tasks}, timeout=OPEN_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        if task.done():
+            task.result()
+    pipe.send(sum(o.is_set() for o in opened))
+    await asyncio.to_thread(pipe.recv)
+    for vehicle in vehicles:
+        vehicle.left_s.clear()
+    await asyncio.to_thread(pipe.recv)
+    pipe.send([s for vehicle in vehicles for s in vehicle.left_s])
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def _all(opened: list[asyncio.Event]) -> None:
+    for one in opened:
+        await one.wait()
+
+
+def _process(share: Share, pipe: Connection) -> None:
+    uvloop.run(_drive(share, pipe))
+
+
+def measure(stack: RunningStack, count: int) -> tuple[list[Figure], dict[str, float]]:
+    """What was left of each permit when the next one came, and the gateways' share of a core."""
+    vehicle_ids = [f"BENCH-{number:04d}" for number in range(count)]
+    devca.ensure(stack.home, vehicles=vehicle_ids)
+    gateways = tuple(stack.address(f"gateway-{i}") for i in range(1, stack.options.gateways + 1))
+    spawn = multiprocessing.get_context("spawn")
+    pipes = []
+    for i in range(PROCESSES):
+        ours, theirs = spawn.Pipe()
+        share = Share(stack.home, gateways, tuple(vehicle_ids[i::PROCESSES]))
+        spawn.Process(target=_process, args=(share, theirs), daemon=True).start()
+        pipes.append(ours)
+    connected = sum(pipe.recv() for pipe in pipes)
+    if connected < count:
+        raise RuntimeError(f"{connected} of {count} vehicles are connected after {OPEN_WITHIN_S} s")
+    time.sleep(SETTLE_S)
+    pids = [stack.pid(process.name) for process in stack.stack.processes if process.name.startswith("gateway-")]
+    for pipe in pipes:
+        pipe.send("begin")
+    before_s, began_s = processor_s(pids), time.monotonic()
+    time.sleep(MEASURED_S)
+    percent = 100 * (processor_s(pids) - before_s) / (time.monotonic() - began_s)
+    for pipe in pipes:
+        pipe.send("end")
+    left_s = [s for pipe in pipes for s in pipe.recv()]
+    figures = [figure("left of a permit when the next one came", left_s)]
+    return figures, {
+        "least that was left of a permit, ms": 1000 * min(left_s),
+        f"processor time of {len(gateways)} gateways for {count} vehicles, % of a core": percent,
+    }
+
+
+def run(vehicles: int = VEHICLES) -> None:
+    kafka = frozenset({Server.KAFKA})
+    with running("permitted", vehicles=0, command_services=3, servers=kafka, picture=False) as stack:
+        figures, beside = measure(stack, vehicles)
+        publish("staying-permitted", figures, seed=SEED, beside=beside)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("vehicles", type=int, nargs="?", default=VEHICLES)
+    run(parser.parse_args().vehicles)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
