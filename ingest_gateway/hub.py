@@ -29,7 +29,7 @@ from ingest_gateway.effects import (
 from ingest_gateway.intake import Intake
 from ingest_gateway.lanes import Lane, Outgoing
 from ingest_gateway.leave import Leave
-from ingest_gateway.limits import WRITE_STALL_S
+from ingest_gateway.limits import ANSWERS_ALL_OF, PERMITS_PER_TTL, PERMITS_PER_TTL_OF_MANY, WRITE_STALL_S
 from ingest_gateway.links import LinkEnd, Links
 from ingest_gateway.meters import Meters
 from ingest_gateway.moment import Moment
@@ -114,6 +114,12 @@ class Hub:
         ttl_s, denial = self.leave.answer(now_s, holds=holds, newest=not session.superseded)
         self._meters.permit(denial)
         return ttl_s, denial
+
+    @property
+    def permit_every_s(self) -> float:
+        """A permit that rides on nothing else goes to a vehicle at most so often: with many, it is half of all work."""
+        many = len(self._ports) > ANSWERS_ALL_OF
+        return self._terms.permit_ttl_s / (PERMITS_PER_TTL_OF_MANY if many else PERMITS_PER_TTL)
 
     def written(self, session: Session, outgoing: Outgoing) -> None:
         """A frame has gone down. For a stop that is SENT: our word about our write, no more."""

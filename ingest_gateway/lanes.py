@@ -17,7 +17,7 @@ from haul.command.v1.order_pb2 import MotionEtag, Order
 from haul.link.v1 import vehicle_link_service_pb2 as pb
 
 from ingest_gateway.acks import Ack, AckTracker
-from ingest_gateway.limits import MAX_QUEUED_ORDERS, PERMITS_PER_TTL
+from ingest_gateway.limits import MAX_QUEUED_ORDERS
 from pitwall import wire
 from pitwall.domain.permit import PermitDenial
 
@@ -58,10 +58,9 @@ Leave = Callable[[float], tuple[float, PermitDenial]]
 class PermitLane:
     """The answer to the newest heartbeat that is not answered yet."""
 
-    __slots__ = ("_answered", "_interval_s", "_newest", "_sent_s")
+    __slots__ = ("_answered", "_newest", "_sent_s")
 
-    def __init__(self, permit_ttl_s: float) -> None:
-        self._interval_s = permit_ttl_s / PERMITS_PER_TTL
+    def __init__(self) -> None:
         self._newest = self._answered = 0
         self._sent_s = float("-inf")
 
@@ -72,9 +71,9 @@ class PermitLane:
         """What was answered last is no longer so: the newest heartbeat gets a new answer, at once."""
         self._answered, self._sent_s = 0, float("-inf")
 
-    def due(self, now_s: float) -> bool:
-        """Whether a frame of its own is worth it."""
-        return self._newest > self._answered and now_s - self._sent_s >= self._interval_s
+    def due(self, now_s: float, every_s: float) -> bool:
+        """Whether a frame of its own is worth it: at most one every `every_s`."""
+        return self._newest > self._answered and now_s - self._sent_s >= every_s
 
     def answer(self, leave: Leave, now_s: float) -> pb.Permit | None:
         """The permit to put on a frame that is written now; None where the newest heartbeat has its answer."""
@@ -94,12 +93,12 @@ class Lanes:
 
     __slots__ = ("_acks", "_control", "_orders", "_stop", "open", "permit")
 
-    def __init__(self, acks: AckTracker, permit_ttl_s: float) -> None:
+    def __init__(self, acks: AckTracker) -> None:
         self._acks = acks
         self._stop: deque[SetFrame] = deque()
         self._control: deque[pb.ConnectResponse] = deque()
         self._orders: deque[pb.OrderDelivery] = deque()
-        self.permit = PermitLane(permit_ttl_s)
+        self.permit = PermitLane()
         #: From Welcome on; before it only the stop set goes.
         self.open = False
 
@@ -128,8 +127,11 @@ class Lanes:
         """Request ids."""
         return [delivery.order.request_id for delivery in self._orders]
 
-    def next(self, leave: Leave, now_s: float) -> Outgoing | None:
-        """The frame to write now; None where nothing waits that may go."""
+    def next(self, leave: Leave, now_s: float, permit_every_s: float = 0.0) -> Outgoing | None:
+        """The frame to write now; None where nothing waits that may go.
+
+        `permit_every_s`: a permit that rides on nothing else goes at most so often.
+        """
         if self._stop:
             frame = self._stop.popleft()
             return Outgoing(Lane.STOP_SET, frame.data, frame.stop_ids)
@@ -142,7 +144,7 @@ class Lanes:
             return self._with_permit(
                 Lane.ORDER, pb.ConnectResponse(order=delivery), leave, now_s, delivery.order.request_id
             )
-        if self.permit.due(now_s):
+        if self.permit.due(now_s, permit_every_s):
             return self._with_permit(Lane.PERMIT, pb.ConnectResponse(), leave, now_s)
         ack = self._acks.next_ack()
         return self._with_permit(Lane.ACK, ack_frame(ack), leave, now_s) if ack else None

@@ -97,8 +97,12 @@ COALESCE_S: Final = 0.010
 PULSE_S: Final = 0.45
 #: Beats of the gateway within one lease.
 BEATS_PER_LEASE: Final = 8
-#: Heartbeats are answered by a frame of its own at most so often within one permit.
+#: Heartbeats are answered by a frame of its own at most so often within one permit: each one of them,
 PERMITS_PER_TTL: Final = 8
+#: of up to so many vehicles of this gateway;
+ANSWERS_ALL_OF: Final = 250
+#: of more every other one. A permit then comes while three fifths of the one before are left, and not four.
+PERMITS_PER_TTL_OF_MANY: Final = 3
 #: A command service that sends nothing for so long is connected to anew, seconds.
 LINK_SILENT_S: Final = 5.0
 #: To connect to a command service and exchange sets, seconds.
@@ -128,5 +132,6 @@ KAFKA_S: Final = 0.2
 
 assert silent_after_s(MAX_TTL_S) + TICK_S + KAFKA_S < LOST_WITHIN_S < CLOSE_SILENT_AFTER_S
 assert MAX_READINGS_PER_BATCH * MAX_READING_BYTES <= MAX_BATCH_BYTES < MAX_FRAME_BYTES
+assert PERMITS_PER_TTL_OF_MANY < HEARTBEATS_PER_PERMIT < PERMITS_PER_TTL
 assert TICK_S < ABORT_WITHIN_S < WRITE_STALL_S < CLOSE_SILENT_AFTER_S
 assert 0.4 <= PULSE_S <= 0.5

@@ -75,7 +75,7 @@ class Session:
     def __init__(self, session_id: str, record: VehicleRecord, terms: Terms, has_room: HasRoom, now: Moment) -> None:
         self.session_id, self.record, self.terms = session_id, record, terms
         self.vehicle_id = record.vehicle_id
-        self.lanes = Lanes(record.acks, terms.permit_ttl_s)
+        self.lanes = Lanes(record.acks)
         self.orders = OrderDesk(self.lanes, self.vehicle_id)
         self.progress = ProgressBook()
         self.pulse = Pulse(self.vehicle_id)
@@ -189,9 +189,9 @@ class Session:
             )
         )
 
-    def next_frame(self, leave: Leave, now_s: float) -> Outgoing | None:
+    def next_frame(self, leave: Leave, now_s: float, permit_every_s: float = 0.0) -> Outgoing | None:
         """What to write now; None where nothing waits, and forever once it is closed."""
-        return self.lanes.next(leave, now_s) if self.is_open else None
+        return self.lanes.next(leave, now_s, permit_every_s) if self.is_open else None
 
     # Frames
 

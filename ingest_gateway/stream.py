@@ -79,7 +79,7 @@ class VehicleStream:
         session, hub = self._session, self._hub
         leave = partial(hub.may_move, session)
         while True:
-            outgoing = session.next_frame(leave, boottime_s())
+            outgoing = session.next_frame(leave, boottime_s(), hub.permit_every_s)
             if outgoing is None:
                 self._wakeup.clear()
                 await self._wakeup.wait()

@@ -36,7 +36,7 @@ PROCESSES = 2
 SEED = 1
 HEARTBEATS_PER_PERMIT = 5
 #: Streams that one process opens at a time.
-OPENING = 20
+OPENING = 10
 #: All are there within, seconds.
 OPEN_WITHIN_S = 60.0
 SETTLE_S = 3.0
@@ -65,15 +65,16 @@ class Vehicle:
         certs = home / "certs"
         pair = certs / "vehicles" / f"{self.vehicle_id}.pem"
         tls = TlsSettings(ca=certs / "ca.pem", certificate=pair, key=pair.with_suffix(".key"))
+        await opening.acquire()
         async with open_channel(self.gateway, channel_credentials(tls), RpcLimits()) as channel:
             call = VehicleLinkServiceStub(channel).Connect()
             frames: Readable[pb.ConnectResponse] = call
-            async with opening:
-                await call.write(pb.ConnectRequest(hello=self._hello()))
-                while (frame := await read(frames)) is not None and not frame.HasField("welcome"):
-                    pass
+            await call.write(pb.ConnectRequest(hello=self._hello()))
+            while (frame := await read(frames)) is not None and not frame.HasField("welcome"):
+                pass
             assert frame is not None, f"{self.vehicle_id}: {await call.details()}"
             opened.set()
+            opening.release()
             sent: dict[int, float] = {}
             hears = asyncio.create_task(self._hear(frames, sent))
             await self._beat(call, sent, to_seconds(frame.welcome.permit_ttl) / HEARTBEATS_PER_PERMIT)

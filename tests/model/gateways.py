@@ -76,7 +76,10 @@ class VehicleStream:
     def write(self) -> None:
         self.woken = False
         session, hub = self.session, self._gateway.hub
-        while not self.ended and (outgoing := session.next_frame(self._leave, CLOCK.own_s)) is not None:
+        while not self.ended:
+            outgoing = session.next_frame(self._leave, CLOCK.own_s, hub.permit_every_s)
+            if outgoing is None:
+                return
             if outgoing.request_id:
                 session.orders.sent(outgoing.request_id)
             self._end.send(outgoing.data)

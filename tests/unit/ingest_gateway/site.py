@@ -1,5 +1,7 @@
 """A hub with a clock, a Kafka and streams that do what the test says."""
 
+from functools import partial
+
 from haul.command.v1.order_pb2 import MotionEtag, Order
 from haul.link.v1 import gateway_link_service_pb2 as link_pb
 from haul.link.v1 import vehicle_link_service_pb2 as pb
@@ -92,7 +94,8 @@ class Vehicle:
 
     def next(self) -> Outgoing | None:
         hub = self._site.hub
-        return self.session.next_frame(lambda now_s: hub.may_move(self.session, now_s), self._site.now_s)
+        leave = partial(hub.may_move, self.session)
+        return self.session.next_frame(leave, self._site.now_s, hub.permit_every_s)
 
     def write_all(self) -> list[pb.ConnectResponse]:
         frames = []

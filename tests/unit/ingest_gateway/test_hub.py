@@ -8,10 +8,16 @@ from haul.link.v1 import vehicle_link_service_pb2 as pb
 from haul.telemetry.v1.telemetry_pb2 import Connectivity
 
 from ingest_gateway.effects import Close, Code
-from ingest_gateway.limits import CLOSE_SILENT_AFTER_S, SILENT_AFTER_S, WRITE_STALL_S
+from ingest_gateway.limits import (
+    ANSWERS_ALL_OF,
+    CLOSE_SILENT_AFTER_S,
+    HEARTBEATS_PER_PERMIT,
+    SILENT_AFTER_S,
+    WRITE_STALL_S,
+)
 from pitwall import wire
 from pitwall.domain.permit import PermitDenial
-from tests.unit.ingest_gateway.builders import OTHER, VEHICLE, delta, numbered, reading, release, status, stop
+from tests.unit.ingest_gateway.builders import OTHER, TERMS, VEHICLE, delta, numbered, reading, release, status, stop
 from tests.unit.ingest_gateway.site import Site
 
 LOST, CONNECTED = Connectivity.CONNECTIVITY_LOST, Connectivity.CONNECTIVITY_CONNECTED
@@ -172,6 +178,23 @@ def test_a_permit_is_as_long_as_what_is_left_when_it_is_written(site: Site) -> N
     site.now_s += 1.5
     permit = permit_of(vehicle.write_all())
     assert wire.to_seconds(permit.ttl) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("others", "answered"), [(ANSWERS_ALL_OF - 1, [1, 2, 3, 4, 5, 6]), (ANSWERS_ALL_OF, [1, 3, 5])]
+)
+def test_of_many_vehicles_every_other_heartbeat_is_answered(site: Site, others: int, answered: list[int]) -> None:
+    vehicle = site.vehicle().say_hello()
+    vehicle.write_all()
+    for number in range(others):
+        site.vehicle(f"TRUCK-{number:03d}")
+    heard = []
+    for number in range(1, 7):
+        vehicle.beat(number)
+        heard += [frame.permit.heartbeat_number for frame in vehicle.write_all()]
+        site.now_s += TERMS.permit_ttl_s / HEARTBEATS_PER_PERMIT
+        site.lease()
+    assert heard == answered
 
 
 def test_a_lost_command_service_lapses_by_time(site: Site) -> None:

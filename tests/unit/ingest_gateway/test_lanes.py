@@ -7,12 +7,12 @@ from haul.link.v1 import vehicle_link_service_pb2 as pb
 
 from ingest_gateway.acks import AckTracker
 from ingest_gateway.lanes import Lane, Lanes, Outgoing, SetFrame
-from ingest_gateway.limits import MAX_QUEUED_ORDERS, PERMITS_PER_TTL
+from ingest_gateway.limits import MAX_QUEUED_ORDERS
 from pitwall.domain.permit import PermitDenial
 from tests.unit.ingest_gateway.builders import leave
 
 TTL_S = 2.0
-INTERVAL_S = TTL_S / PERMITS_PER_TTL
+EVERY_S = 0.25
 SET_FRAME = SetFrame(pb.ConnectResponse(stop_set=StopSet()).SerializeToString(), ("s-1",))
 
 
@@ -23,7 +23,7 @@ def acks() -> AckTracker:
 
 @pytest.fixture
 def lanes(acks: AckTracker) -> Lanes:
-    made = Lanes(acks, TTL_S)
+    made = Lanes(acks)
     made.welcome(pb.Welcome(gateway="g"))
     assert taken(made).lane is Lane.CONTROL
     return made
@@ -65,7 +65,7 @@ def test_a_permit_rides_on_the_first_frame_that_is_no_stop(lanes: Lanes, acks: A
 
 
 def test_before_welcome_nothing_but_the_set_goes(acks: AckTracker) -> None:
-    lanes = Lanes(acks, TTL_S)
+    lanes = Lanes(acks)
     lanes.permit.heartbeat(1)
     assert lanes.next(leave(), 0.0) is None
     lanes.stop_set(SET_FRAME)
@@ -85,9 +85,11 @@ def test_not_every_heartbeat_is_worth_a_frame_of_its_own(lanes: Lanes) -> None:
     lanes.permit.heartbeat(1)
     taken(lanes, 0.0)
     lanes.permit.heartbeat(2)
-    assert lanes.next(leave(), INTERVAL_S * 0.9) is None
+    assert lanes.next(leave(), EVERY_S * 0.9, EVERY_S) is None
     lanes.permit.heartbeat(3)
-    assert frame(taken(lanes, INTERVAL_S)).permit.heartbeat_number == 3
+    outgoing = lanes.next(leave(), EVERY_S, EVERY_S)
+    assert outgoing is not None
+    assert frame(outgoing).permit.heartbeat_number == 3
 
 
 def test_an_answered_heartbeat_is_not_answered_again(lanes: Lanes) -> None:

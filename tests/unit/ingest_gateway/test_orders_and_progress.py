@@ -19,7 +19,7 @@ ETAG = MotionEtag(boot_epoch=5, connect_count=2)
 
 
 def desk() -> OrderDesk:
-    return OrderDesk(Lanes(AckTracker(), 2.0), VEHICLE)
+    return OrderDesk(Lanes(AckTracker()), VEHICLE)
 
 
 def executed(request_id: str) -> OrderReport:
