@@ -115,6 +115,7 @@ class Builder:
             settings.time_scale,
             phase,
             uuid7,
+            settings.drills,
         )
 
 
