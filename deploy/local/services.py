@@ -94,6 +94,8 @@ def _agents(options: StackOptions) -> Part:
         "rate_hz": options.rate_hz,
         "time_scale": options.time_scale,
         "seed": options.seed,
+        # Nobody sits in a simulated vehicle or stands before it. Without this line, an agent refuses to be drilled.
+        "drills": options.drills,
         "metrics_address": address(ports["agents-metrics"]),
     }
     part = service(options, "agents", "edge_agent", toml_text(keys), {})

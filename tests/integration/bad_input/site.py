@@ -94,6 +94,7 @@ def spoil(stack: RunningStack, folder: Path) -> Site:
             old.unlink()
     devca.ensure(folder / "expired", vehicles=[STRANGER], now=datetime.now(UTC) - timedelta(days=40))
     (folder / "zone.json").write_text('[{"lat": 1, "lon": 2}, {"lat": 91, "lon": 3}, {"lat": 1, "lon": 4}]')
+    (folder / "line.json").write_text('[{"lat": 1, "lon": 2}, {"lat": 1, "lon": 3}]')
     (folder / "expired.token").write_text(_expired_token(stack.places.certs))
     site = Site(stack, folder, {})
     stop_id = _issue_a_stop(site)
@@ -103,6 +104,7 @@ def spoil(stack: RunningStack, folder: Path) -> Site:
         folder,
         {
             "bad_zone": str(folder / "zone.json"),
+            "line_zone": str(folder / "line.json"),
             "missing": str(folder / "nothing"),
             "expired_token": str(folder / "expired.token"),
             "foreign_token": str(folder / "foreign" / "tokens" / "operator"),
