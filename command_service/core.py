@@ -6,6 +6,7 @@ disk is told later, member by member, by `journaled`. A release is in force only
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from command_service.progress import Stage, VehicleNow
 from command_service.recall import Recall
 from command_service.registry import Opened, Pulse, Registry, Session, Status, Vehicle
 from command_service.releases import ReleaseBook, has_expired
+from pitwall.domain.drill import judged
 from pitwall.domain.order import MotionEtag, Order, OrderOutcome
 from pitwall.domain.permit import PermitTerms
 from pitwall.domain.stop_set import FleetScope, Release, SetDelta, Stop, StopSet, VehicleScope
@@ -198,6 +200,11 @@ class CommandCore:
 
     def answered(self, vehicle_id: str, request_id: str, outcome: OrderOutcome, at: Moment) -> None:
         """What became of an order at a vehicle."""
+        if outcome.reaction is not None:
+            vehicle = self.registry.get(vehicle_id)
+            deceleration = None if vehicle is None else vehicle.deceleration_mps2
+            reaction = judged(outcome.reaction, outcome.reason, self.terms.brakes_within_s, deceleration)
+            outcome = replace(outcome, reaction=reaction)
         recorded = self.orders.answered(request_id, vehicle_id, outcome, at.ns)
         if recorded is not None:
             self._journal_order(recorded, VEHICLE_URI + vehicle_id, at)

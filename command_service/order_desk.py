@@ -120,11 +120,21 @@ def _order(request: command_pb2.SendOrderRequest, person: Person) -> Order:
     try:
         message.request_id = parse_uuid7(message.request_id) if message.request_id else uuid7()
         message.issued_by = person.subject
+        if message.HasField("stop_drill"):
+            message.stop_drill.stop_id = _stop_id(message.stop_drill.stop_id)
         return wire.order_from_proto(message)
     except InvalidId as error:
         raise invalid("order.request_id", "INVALID_REQUEST_ID", str(error)) from error
     except wire.InvalidMessage as error:
         raise invalid(f"order.{error.field}", "INVALID_ORDER", error.reason) from error
+
+
+def _stop_id(text: str) -> str:
+    """As the stop itself will be called."""
+    try:
+        return parse_uuid7(text)
+    except InvalidId as error:
+        raise invalid("order.stop_drill.stop_id", "INVALID_STOP_ID", str(error)) from error
 
 
 def _etags(request: command_pb2.SendOrderRequest) -> dict[str, MotionEtag]:

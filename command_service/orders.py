@@ -2,7 +2,8 @@
 
 Pure. An order goes out at once to the vehicles that have a link, and to nobody later. Each target ends with one
 outcome: the vehicle's own, UNAVAILABLE where it had no link (nothing was sent), UNKNOWN where the link broke or nobody
-answered in time (it may have happened). A vehicle that answers after all puts its own word in the place of UNKNOWN.
+answered in time (it may have happened). A vehicle that answers after all puts its own word in the place of UNKNOWN, and
+of a drill what it has measured in the place of EXECUTED.
 """
 
 from collections.abc import Iterable, Mapping
@@ -107,8 +108,7 @@ class OrderBook:
         if entry is None or vehicle_id not in entry.outcomes:
             return None
         known = entry.outcomes[vehicle_id].outcome
-        better = known is None or (known.result is OrderResult.UNKNOWN and outcome.result is not OrderResult.UNKNOWN)
-        if not better:
+        if known is not None and not _better(outcome, known):
             return None
         return self._end(entry, [vehicle_id], outcome, event_ns)
 
@@ -167,3 +167,9 @@ class OrderBook:
                 return
             del self._entries[oldest.order.request_id]
             self._outcomes -= len(oldest.outcomes)
+
+
+def _better(outcome: OrderOutcome, known: OrderOutcome) -> bool:
+    if known.result is OrderResult.UNKNOWN:
+        return outcome.result is not OrderResult.UNKNOWN
+    return known.result is OrderResult.EXECUTED and known.reaction is None and outcome.reaction is not None

@@ -169,6 +169,7 @@ def outcome_to_proto(outcome: Outcome) -> order_pb2.OrderOutcome:
         message=outcome.outcome.message,
         may_have_happened=outcome.outcome.may_have_happened,
         event_time=instant(outcome.event_ns),
+        reaction=wire.reaction_to_proto(outcome.outcome.reaction) if outcome.outcome.reaction else None,
     )
 
 

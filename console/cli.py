@@ -137,6 +137,32 @@ def order(
     return run(site, made, read_scope(vehicles or (), everyone, zone), expire_after)
 
 
+@app.command("drill")
+@with_site
+def drill(
+    site: Site,
+    kind: Annotated[str, typer.Option(help="stop or link-loss.")],
+    vehicles: Vehicles = None,
+    zone: ZoneFile = None,
+    reason: Annotated[str, typer.Option(help="Why, in your words.")] = "",
+) -> int:
+    """Has vehicles that drive brake for real, and keeps what they measured. They stand until they are set going."""
+    from console.drill import parse_kind, read_drilled, run
+
+    return run(site, parse_kind(kind), read_drilled(vehicles or (), zone), reason)
+
+
+@app.command("drills")
+@with_site
+def drills(
+    site: Site, days: Annotated[float, typer.Option(min=0.001, max=3_650, help="Of the last so many days.")] = 90.0
+) -> int:
+    """Lists what vehicles have measured in drills, newest first, from the journals of all command services."""
+    from console.drills import run
+
+    return run(site, days)
+
+
 @app.command("motion")
 @with_site
 def motion(site: Site) -> int:

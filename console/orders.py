@@ -93,18 +93,7 @@ def run(site: Site, kind: OrderKind, scope: Scope, expire_after_s: float) -> int
     """Returns 0 where every vehicle executed it, 3 where some did, 1 where none did."""
     order = Order(uuid7(), kind, expire_after_s)
     with Client(site) as client:
-        targets = _pick(list_motion_states(client), scope)
-        if targets.unsure and not site.json:
-            say(f"left out, for nobody knows where they are: {names(targets.unsure, 20)}")
-        try:
-            answer = _send(client, order, targets.states) if targets.states else None
-        except ConsoleError as error:  # the only vehicle that was asked says why not; the others are named all the same
-            if targets.unknown:
-                error.message += f"; never seen by the site: {names(targets.unknown, 20)}"
-            raise
-    outcomes = [*(answer.outcomes if answer else ()), *map(_never_seen, targets.unknown)]
-    if not outcomes:
-        raise ConsoleError("no vehicle to order: none is known there", reason="NO_VEHICLE")
+        outcomes = give(client, order, pick(site, client, scope))
     _show(site, order.request_id, outcomes)
     executed = sum(outcome.result == order_pb2.ORDER_RESULT_EXECUTED for outcome in outcomes)
     if executed == len(outcomes):
@@ -119,6 +108,28 @@ class Targets:
     states: Sequence[order_pb2.MotionState]
     unknown: Sequence[str] = ()
     unsure: Sequence[str] = ()
+
+
+def pick(site: Site, client: Client, scope: Scope) -> Targets:
+    """Each with the motion state that it is in now. Says who of a zone is left out."""
+    targets = _pick(list_motion_states(client), scope)
+    if targets.unsure and not site.json:
+        say(f"left out, for nobody knows where they are: {names(targets.unsure, 20)}")
+    return targets
+
+
+def give(client: Client, order: Order, targets: Targets) -> list[order_pb2.OrderOutcome]:
+    """What each one says. Raises ConsoleError where there is none, or the only one that was asked refuses."""
+    try:
+        answer = _send(client, order, targets.states) if targets.states else None
+    except ConsoleError as error:  # the only vehicle that was asked says why not; the others are named all the same
+        if targets.unknown:
+            error.message += f"; never seen by the site: {names(targets.unknown, 20)}"
+        raise
+    outcomes = [*(answer.outcomes if answer else ()), *map(_never_seen, targets.unknown)]
+    if not outcomes:
+        raise ConsoleError("no vehicle to order: none is known there", reason="NO_VEHICLE")
+    return outcomes
 
 
 def _pick(states: Sequence[order_pb2.MotionState], scope: Scope) -> Targets:

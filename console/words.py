@@ -56,6 +56,10 @@ def order_result(value: order_pb2.OrderResult.ValueType) -> str:
     return _short(order_pb2.OrderResult.Name(value), "ORDER_RESULT_")
 
 
+def drill_verdict(value: order_pb2.DrillVerdict.ValueType) -> str:
+    return _short(order_pb2.DrillVerdict.Name(value), "DRILL_VERDICT_")
+
+
 def release_state(value: stop_pb2.ReleaseState.ValueType) -> str:
     return _short(stop_pb2.ReleaseState.Name(value), "RELEASE_STATE_")
 

@@ -50,6 +50,8 @@ class Make:
     time_scale: float
     phase: float
     new_id: Callable[[], str]
+    #: It consents to drills.
+    drills: bool = False
 
 
 class VehicleAgent:
@@ -64,7 +66,7 @@ class VehicleAgent:
         self.gate.autonomous = brought.autonomous
         self._sampler = Sampler(make.vehicle_id, brought.boot_epoch, make.rate_hz, make.phase, now.s)
         self._own = OwnStops(make.vehicle_id, make.uri, make.new_id)
-        self._desk = OrderDesk(self.gate, brought.answers)
+        self._desk = OrderDesk(self.gate, brought.answers, drills=make.drills)
         self._brought, self._first_sample = brought, sample
 
     def start(self, now: Moment) -> list[Effect]:
@@ -89,6 +91,8 @@ class VehicleAgent:
             effects = [*effects, *self._merge(own, now.s), ShareOwn(own)]
             if any(stop.reason == DRIVE_FAULT for stop in own.stops):
                 effects += self.gate.fail(now.s, DRIVE_FAULT)
+        if self._desk.drill.under_way:
+            effects = [*effects, *self._desk.measured(sample, now.s)]
         if self._sampler.due(sample.measured_s):
             effects = [*effects, self._reading(sample, sample.measured_s, now)]
         return in_order(effects)
@@ -102,6 +106,8 @@ class VehicleAgent:
         effects = self.gate.tick(now.s)
         if self._desk.waiting:
             effects += self._desk.expire(self.connect_count, now.s)
+        if self._desk.drill.under_way:
+            effects += self._desk.look(now.s)
         if self._sampler.overdue(now.s):
             effects.append(self._reading(None, now.s, now))
         return effects
@@ -122,6 +128,8 @@ class VehicleAgent:
         match event:
             case SetCame(delta):
                 return self._merge(delta, now.s)
+            case PermitCame(_, ttl_s, _) if ttl_s > 0 and self.takes_no_permits:
+                return self.gate.lapse(now.s)
             case PermitCame(number, ttl_s, denial):
                 return self.gate.permit(number, ttl_s, now.s, denial)
             case OrderCame(order, etag):
@@ -132,10 +140,15 @@ class VehicleAgent:
             case Acked():
                 return []
 
+    @property
+    def takes_no_permits(self) -> bool:
+        """For a drill. What a gateway takes away is taken away all the same."""
+        return self._desk.drill.takes_no_permits
+
     def _merge(self, delta: SetDelta, now_s: float) -> list[Effect]:
         effects = self.gate.merge(delta, now_s)
         self._own.adopt(self.gate.stops)
-        return effects
+        return in_order(effects + self._desk.look(now_s))
 
     def hello(self, now: Moment) -> link.Hello:
         return link.Hello(

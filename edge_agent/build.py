@@ -116,6 +116,7 @@ class Builder:
             settings.time_scale,
             phase,
             uuid7,
+            settings.drills,
         )
 
 

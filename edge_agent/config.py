@@ -45,6 +45,8 @@ class AgentSettings(Settings):
     time_scale: Annotated[float, Field(gt=0, le=1_000)] = 1.0
     #: Of the missions.
     seed: int = 1
+    #: These vehicles take part in drills: an operator may have them brake to see that they do. Without it they refuse.
+    drills: bool = False
     #: Bytes of readings that wait for an ack, all vehicles together; beyond, the oldest go.
     outbox_max_bytes: Annotated[int, Field(ge=65_536)] = 512 * 1024 * 1024
     #: Age, seconds, beyond which an unacknowledged reading is given up.

@@ -190,7 +190,7 @@ class HostedVehicle:
             stream.wake()
 
     def _permitted(self, stream: Stream, permit: PermitCame, now_s: float) -> None:
-        if permit.ttl_s > 0:
+        if permit.ttl_s > 0 and not self.agent.takes_no_permits:
             self._counters.permit_margin.record(max(0.0, self.agent.gate.permit_until_s - now_s))
         if self._answered(PermitDenial.NONE if permit.ttl_s > 0 else permit.denial, now_s):
             stream.session.part("the gateway has no majority of leases", now_s)

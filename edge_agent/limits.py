@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pitwall.domain.permit import MIN_TTL_S
+from pitwall.domain.permit import MAX_TTL_S, MIN_TTL_S
 from pitwall.domain.stop_set import POSITION_MAX_AGE_S
 
 # Control
@@ -23,6 +23,14 @@ OWN_STOP_CLEAR_S: Final = 1.0
 #: A vehicle that has just started waits so long, seconds, for its first sample before it lets anybody judge it: without
 #: a position every zone would latch it.
 FIRST_SAMPLE_WAIT_S: Final = POSITION_MAX_AGE_S
+
+# Drills
+
+#: The stop of a drill must come within so many seconds of the vehicle's consent: others that are asked with it may take
+#: some to answer.
+DRILL_STOP_WAIT_S: Final = 15.0
+#: From the end of leave to standing nothing takes longer, seconds; who does not stand by then has failed.
+DRILL_LASTS_S: Final = 30.0
 
 # Memory of one vehicle
 
@@ -98,6 +106,7 @@ assert MIN_TTL_S / HEARTBEATS_PER_PERMIT >= CONTROL_PERIOD_S, "no heartbeat may 
 assert CONTROL_PERIOD_S * VERDICT_PERIODS < MIN_TTL_S
 assert SAMPLE_MAX_AGE_S >= CONTROL_PERIOD_S * VERDICT_PERIODS
 assert BLIND_HOLD_S >= 2 * SAMPLE_MAX_AGE_S, "jitter that is BLIND for a moment is no hold"
+assert DRILL_LASTS_S >= 2 * MAX_TTL_S, "the last permit runs out, and there is time to brake"
 assert 0 < HISTORY_SHARE < 1
 # Acks, streams, disks and the status server have their turn one after the other.
 assert PART_WAIT_S + STOP_WITHIN_S * (1 / 4 + 1 / 4 + 1 / 8) <= STOP_WITHIN_S

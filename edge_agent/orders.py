@@ -6,13 +6,15 @@ order is judged anew when the record is there. Whoever repeats a request gets th
 
 from dataclasses import dataclass
 
+from edge_agent.drill import Drill
 from edge_agent.effects import Effect, RecordOrder, RememberAnswer, ReportOrder
 from edge_agent.gate import Gate
 from edge_agent.limits import MAX_PENDING_ORDERS
+from edge_agent.vehicle import VehicleSample
 from pitwall.domain.order import (
+    LinkLossDrill,
     MotionEtag,
     Order,
-    OrderKind,
     OrderOutcome,
     OrderResult,
     OwnMotion,
@@ -21,6 +23,7 @@ from pitwall.domain.order import (
     SetAutonomousMode,
     SetStatus,
     StartRoute,
+    StopDrill,
     judge,
 )
 from pitwall.domain.vehicle_state import VehicleStatus
@@ -46,10 +49,11 @@ class _Pending:
 
 
 class OrderDesk:
-    """Takes one vehicle's orders. `memory` holds the answers, also those from before a restart."""
+    """Takes one vehicle's orders. `memory` holds the answers, also those from before a restart. `drills`: consent."""
 
-    def __init__(self, gate: Gate, memory: RequestMemory) -> None:
-        self._gate, self._memory = gate, memory
+    def __init__(self, gate: Gate, memory: RequestMemory, *, drills: bool = False) -> None:
+        self._gate, self._memory, self._drills = gate, memory, drills
+        self.drill = Drill(gate)
         self._pending: dict[str, _Pending] = {}
 
     def receive(self, order: Order, etag: MotionEtag, connect_count: int, now_s: float) -> list[Effect]:
@@ -77,7 +81,7 @@ class OrderDesk:
         refusal = self._judge(pending.order, pending.etag, connect_count, now_s)
         if refusal is not None:
             return self._answer(request_id, refusal, now_s)
-        effects = self._execute(pending.order.kind, f"order {request_id}", now_s)
+        effects = self._execute(pending.order, now_s)
         return effects + self._answer(request_id, EXECUTED, now_s)
 
     def expire(self, connect_count: int, now_s: float) -> list[Effect]:
@@ -90,6 +94,22 @@ class OrderDesk:
                 effects += self._answer(request_id, refusal, now_s)
         return effects
 
+    def look(self, now_s: float) -> list[Effect]:
+        """After whatever may have changed the gate: the last outcome of a drill that is over by that."""
+        return self._told(self.drill.look(now_s), now_s)
+
+    def measured(self, sample: VehicleSample, now_s: float) -> list[Effect]:
+        """The same for a sample that the gate has seen."""
+        return self._told(self.drill.look(now_s) or self.drill.measured(sample), now_s)
+
+    def _told(self, ended: tuple[str, OrderOutcome] | None, now_s: float) -> list[Effect]:
+        """It is on disk already that the order was executed, and a restart has nothing to measure."""
+        if ended is None:
+            return []
+        request_id, outcome = ended
+        self._memory.remember(request_id, outcome, now_s)
+        return [ReportOrder(request_id, outcome)]
+
     @property
     def waiting(self) -> int:
         return len(self._pending)
@@ -99,7 +119,7 @@ class OrderDesk:
         return [RememberAnswer(request_id, outcome), ReportOrder(request_id, outcome)]
 
     def _judge(self, order: Order, etag: MotionEtag, connect_count: int, now_s: float) -> OrderOutcome | None:
-        gate = self._gate
+        gate, latest = self._gate, self._gate.sight.latest
         own = OwnMotion(
             boot_epoch=gate.boot_epoch,
             connect_count=connect_count,
@@ -109,12 +129,15 @@ class OrderDesk:
             permit_valid=gate.permit_valid(now_s),
             latched=bool(gate.latched),
             sighted=not gate.sight.blind(now_s),
+            speed_kph=None if latest is None else latest.speed_kph,
+            drills=self._drills,
+            drilling=self.drill.under_way,
         )
         return judge(order, etag, own, gate.heartbeats.age_s(etag.heartbeat_number, now_s))
 
-    def _execute(self, kind: OrderKind, cause: str, now_s: float) -> list[Effect]:
-        gate = self._gate
-        match kind:
+    def _execute(self, order: Order, now_s: float) -> list[Effect]:
+        gate, cause = self._gate, f"order {order.request_id}"
+        match order.kind:
             case Resume():
                 return gate.resume(now_s, cause)
             case StartRoute():
@@ -123,3 +146,6 @@ class OrderDesk:
                 return gate.set_status(status, now_s, cause)
             case SetAutonomousMode(enabled):
                 return gate.set_autonomous(enabled, now_s, cause)
+            case LinkLossDrill() | StopDrill() as drill:
+                self.drill.begin(order.request_id, drill, now_s)
+                return []

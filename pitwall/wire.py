@@ -11,9 +11,11 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from haul.command.v1 import order_pb2, stop_pb2
 
+from pitwall.domain.drill import DrillReaction, DrillVerdict
 from pitwall.domain.geo import InvalidZone, Position, Zone
 from pitwall.domain.order import (
     DEFAULT_EXPIRE_AFTER_S,
+    LinkLossDrill,
     MotionEtag,
     Order,
     OrderKind,
@@ -23,6 +25,7 @@ from pitwall.domain.order import (
     SetAutonomousMode,
     SetStatus,
     StartRoute,
+    StopDrill,
 )
 from pitwall.domain.stop_set import FleetScope, Release, Scope, SetDelta, Stop, VehicleScope, ZoneScope
 from pitwall.domain.vehicle_state import VehicleStatus
@@ -227,7 +230,24 @@ def _kind_from_proto(message: order_pb2.Order) -> OrderKind:
             return Resume()
         case "set_autonomous_mode":
             return SetAutonomousMode(message.set_autonomous_mode.enabled)
-    raise InvalidMessage("kind", "is empty: one of set_status, start_route, resume, set_autonomous_mode")
+        case "link_loss_drill":
+            return LinkLossDrill(_drill_reason(message.link_loss_drill.reason, "link_loss_drill"))
+        case "stop_drill":
+            return _stop_drill_from_proto(message.stop_drill)
+    raise InvalidMessage(
+        "kind",
+        "is empty: one of set_status, start_route, resume, set_autonomous_mode, link_loss_drill, stop_drill",
+    )
+
+
+def _stop_drill_from_proto(message: order_pb2.StopDrill) -> StopDrill:
+    if not message.stop_id:
+        raise InvalidMessage("stop_drill.stop_id", "is empty")
+    return StopDrill(message.stop_id, _drill_reason(message.reason, "stop_drill"))
+
+
+def _drill_reason(reason: str, kind: str) -> str:
+    return _checked_text(reason, f"{kind}.reason", MAX_REASON_CHARACTERS)
 
 
 def order_to_proto(order: Order) -> order_pb2.Order:
@@ -245,6 +265,11 @@ def order_to_proto(order: Order) -> order_pb2.Order:
         case SetAutonomousMode(enabled):
             message.set_autonomous_mode.SetInParent()
             message.set_autonomous_mode.enabled = enabled
+        case LinkLossDrill(reason):
+            message.link_loss_drill.SetInParent()
+            message.link_loss_drill.reason = reason
+        case StopDrill(stop_id, reason):
+            message.stop_drill.stop_id, message.stop_drill.reason = stop_id, reason
     return message
 
 
@@ -266,7 +291,8 @@ def outcome_from_proto(message: order_pb2.OrderOutcome) -> OrderOutcome:
         result = OrderResult(message.result)
     except ValueError as error:
         raise InvalidMessage("result", "is unspecified or unknown") from error
-    return OrderOutcome(result, message.reason, message.message, message.may_have_happened)
+    reaction = reaction_from_proto(message.reaction) if message.HasField("reaction") else None
+    return OrderOutcome(result, message.reason, message.message, message.may_have_happened, reaction)
 
 
 def outcome_to_proto(vehicle_id: str, outcome: OrderOutcome, moment: datetime) -> order_pb2.OrderOutcome:
@@ -277,4 +303,37 @@ def outcome_to_proto(vehicle_id: str, outcome: OrderOutcome, moment: datetime) -
         message=outcome.message,
         may_have_happened=outcome.may_have_happened,
         event_time=timestamp(moment),
+        reaction=None if outcome.reaction is None else reaction_to_proto(outcome.reaction),
     )
+
+
+def reaction_from_proto(message: order_pb2.DrillReaction) -> DrillReaction:
+    """A verdict of a newer contract is none."""
+    known = message.verdict in DrillVerdict._value2member_map_
+    return DrillReaction(
+        speed_kph=message.speed_kph if message.HasField("speed_kph") else None,
+        braking_after_s=_span(message.braking_after, message.HasField("braking_after")),
+        standstill_after_s=_span(message.standstill_after, message.HasField("standstill_after")),
+        braking_bound_s=_span(message.braking_bound, message.HasField("braking_bound")),
+        standstill_bound_s=_span(message.standstill_bound, message.HasField("standstill_bound")),
+        verdict=DrillVerdict(message.verdict) if known else None,
+    )
+
+
+def reaction_to_proto(reaction: DrillReaction) -> order_pb2.DrillReaction:
+    return order_pb2.DrillReaction(
+        speed_kph=reaction.speed_kph,
+        braking_after=_duration(reaction.braking_after_s),
+        standstill_after=_duration(reaction.standstill_after_s),
+        braking_bound=_duration(reaction.braking_bound_s),
+        standstill_bound=_duration(reaction.standstill_bound_s),
+        verdict=int(reaction.verdict or 0),  # type: ignore[arg-type]  # the same numbers
+    )
+
+
+def _span(message: Duration, given: bool) -> float | None:
+    return to_seconds(message) if given else None
+
+
+def _duration(seconds: float | None) -> Duration | None:
+    return None if seconds is None else duration(seconds)

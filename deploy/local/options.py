@@ -32,7 +32,7 @@ class StackOptions:
     home: where all of it lives, absolute. vehicles: simulated ones. rate_hz: readings per vehicle and second.
     time_scale: how much faster the mission's phases pass. replay: a recording that REPLAY-TRUCK-001 plays on top.
     plant_readings: write plant/<vehicle_id>.readings, which costs a line per reading. picture: run the fleet service
-    and the stream jobs, each where the servers that it needs are chosen.
+    and the stream jobs, each where the servers that it needs are chosen. drills: the vehicles consent to drills.
     """
 
     home: Path
@@ -47,6 +47,7 @@ class StackOptions:
     plant_readings: bool = True
     servers: frozenset[Server] = frozenset(Server)
     picture: bool = True
+    drills: bool = True
 
     def __post_init__(self) -> None:
         if not self.home.is_absolute() or any(c in _UNSAFE_IN_PATHS for c in str(self.home)):
@@ -89,6 +90,7 @@ class StackOptions:
                 "fleet": [self.vehicles, self.rate_hz, self.time_scale, self.seed, str(self.replay)],
                 "processes": [self.gateways, self.command_services, self.plant_readings, sorted(self.servers)],
                 "picture": self.picture,
+                "drills": self.drills,
             }
         )
         return hashlib.sha256(text.encode()).hexdigest()

@@ -102,6 +102,8 @@ def _agents(options: StackOptions, first: int) -> Part:
         "rate_hz": options.rate_hz,
         "time_scale": options.time_scale,
         "seed": options.seed,
+        # Nobody sits in a simulated vehicle or stands before it. Without this line, an agent refuses to be drilled.
+        "drills": options.drills,
         "metrics_address": address(ports[f"{name}-metrics"]),
     }
     part = service(options, name, "edge_agent", toml_text(keys), {})

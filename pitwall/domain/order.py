@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
+from pitwall.domain.drill import DrillReaction
 from pitwall.domain.permit import HEARTBEAT_MEMORY_S
 from pitwall.domain.vehicle_state import Cause, IllegalTransition, MotionHold, VehicleStatus, transition
 
@@ -65,7 +66,22 @@ class SetAutonomousMode:
     enabled: bool
 
 
-OrderKind = SetStatus | StartRoute | Resume | SetAutonomousMode
+@dataclass(frozen=True, slots=True)
+class LinkLossDrill:
+    """Takes no permits, as if the link were gone, and measures how it brakes when the last one has run out."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopDrill:
+    """Measures how it brakes for this stop, which is issued as any other one is."""
+
+    stop_id: str
+    reason: str = ""
+
+
+OrderKind = SetStatus | StartRoute | Resume | SetAutonomousMode | LinkLossDrill | StopDrill
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +113,13 @@ class OrderResult(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class OrderOutcome:
-    """`reason` is for programs (UPPER_SNAKE_CASE), `message` for people."""
+    """`reason` is for programs (UPPER_SNAKE_CASE), `message` for people. `reaction`: of a drill that is over."""
 
     result: OrderResult
     reason: str = ""
     message: str = ""
     may_have_happened: bool = False
+    reaction: DrillReaction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +135,12 @@ class OwnMotion:
     latched: bool
     #: It has measured itself of late.
     sighted: bool = True
+    #: None: unknown.
+    speed_kph: float | None = None
+    #: Its configuration consents to drills.
+    drills: bool = False
+    #: One is under way.
+    drilling: bool = False
 
 
 #: Reasons that mean: the state is no longer the one that the operator saw. The caller's error is then ABORTED.
@@ -156,6 +179,8 @@ def _refused(kind: OrderKind, own: OwnMotion) -> OrderOutcome | None:
             return _resume_refused(own)
         case StartRoute():
             return _start_route_refused(own)
+        case LinkLossDrill() | StopDrill():
+            return _drill_refused(own)
         case SetStatus(status):
             try:
                 transition(own.status, status, Cause.ORDER)
@@ -179,6 +204,25 @@ def _leave_missing(own: OwnMotion) -> OrderOutcome | None:
         return _rejected("NO_PERMIT", "the vehicle has no valid permit; see why its gateway gives none")
     if not own.sighted:
         return _rejected("NO_SAMPLE", "the vehicle itself gives no measurements; see whether its interface runs")
+    return None
+
+
+def _drill_refused(own: OwnMotion) -> OrderOutcome | None:
+    """Consent first, whatever else is in the way."""
+    if not own.drills:
+        return _rejected("NO_CONSENT", "it takes no part in drills; `drills = true` in its agent's settings consents")
+    if own.drilling:
+        return _rejected("DRILL_UNDER_WAY", "it is in a drill now; wait for its end")
+    if own.motion_hold is not MotionHold.NONE:
+        return _rejected("HELD", f"motion_hold is {own.motion_hold.name}; there is no leave to move that could end")
+    return _leave_missing(own) or _not_moving(own)
+
+
+def _not_moving(own: OwnMotion) -> OrderOutcome | None:
+    if own.speed_kph is None:
+        return _rejected("SPEED_UNKNOWN", "its speed is not known: nothing measured; have it looked at")
+    if own.speed_kph == 0:
+        return _rejected("NOT_MOVING", "not moving: nothing measured; drill it while it drives")
     return None
 
 

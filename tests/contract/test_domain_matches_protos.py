@@ -8,6 +8,7 @@ from haul.command.v1 import order_pb2
 from haul.link.v1 import vehicle_link_service_pb2 as link
 from haul.telemetry.v1 import telemetry_pb2 as telemetry
 
+from pitwall.domain.drill import DrillVerdict
 from pitwall.domain.order import OrderResult
 from pitwall.domain.permit import PermitDenial
 from pitwall.domain.units import QUANTITIES
@@ -20,6 +21,7 @@ ENUMS = [
     (MotionHold, telemetry.MotionHold.items(), "MOTION_HOLD_", None),
     (Connectivity, telemetry.Connectivity.items(), "CONNECTIVITY_", None),
     (OrderResult, order_pb2.OrderResult.items(), "ORDER_RESULT_", None),
+    (DrillVerdict, order_pb2.DrillVerdict.items(), "DRILL_VERDICT_", None),
     (PermitDenial, link.PermitDenial.items(), "PERMIT_DENIAL_", "NONE"),
 ]
 

@@ -28,6 +28,7 @@ SHOWN = {
     "STOP_STAGE_": stop_pb2.StopStage,
     "RELEASE_STATE_": stop_pb2.ReleaseState,
     "ORDER_RESULT_": order_pb2.OrderResult,
+    "DRILL_VERDICT_": order_pb2.DrillVerdict,
     "ALERT_SEVERITY_": alert_pb2.AlertSeverity,
     "ALERT_STATE_": alert_pb2.AlertState,
 }
@@ -53,9 +54,10 @@ def test_every_value_that_a_screen_shows_is_explained(prefix: str, enum: EnumTyp
 
 
 def test_every_reason_for_which_a_vehicle_refuses_an_order_is_explained() -> None:
-    sources = "".join((ROOT / path).read_text() for path in ("pitwall/domain/order.py", "edge_agent/orders.py"))
-    reasons = set(re.findall(r'(?:_rejected\(|REJECTED, |EXPIRED, )"([A-Z_]+)"', sources))
-    assert reasons >= STALE_REASONS | {"NO_PERMIT", "BUSY", "HEARTBEAT_TOO_OLD"}
+    paths = ("pitwall/domain/order.py", "edge_agent/orders.py", "edge_agent/drill.py")
+    sources = "".join((ROOT / path).read_text() for path in paths)
+    reasons = set(re.findall(r'(?:_rejected\(|REJECTED, |EXPIRED, |Final = \()"([A-Z_]+)"', sources))
+    assert reasons >= STALE_REASONS | {"NO_PERMIT", "BUSY", "HEARTBEAT_TOO_OLD", "NO_CONSENT", "OTHER_CAUSE"}
     assert reasons - explained(OPERATORS) == set()
 
 

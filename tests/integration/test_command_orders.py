@@ -7,11 +7,14 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from haul.command.v1 import command_service_pb2 as command_pb2
-from haul.command.v1 import order_pb2
+from haul.command.v1 import event_pb2, order_pb2
 from haul.link.v1 import gateway_link_service_pb2 as link_pb2
+from haul.link.v1 import vehicle_link_service_pb2 as vehicle_pb2
 from haul.telemetry.v1 import telemetry_pb2
 
+from pitwall.clock import boottime_s
 from pitwall.ids import uuid7
 from tests.integration.command_rig import Operator, RawGateway, Site, make_home, running, session
 
@@ -53,7 +56,7 @@ async def operator(site: Site) -> Operator:
 
 def ordered(*vehicle_ids: str, **changes: Any) -> command_pb2.SendOrderRequest:
     fields: dict[str, Any] = {"request_id": uuid7(), "resume": order_pb2.Resume()}
-    if "set_status" in changes:
+    if changes.keys() & {"set_status", "stop_drill"}:
         del fields["resume"]
     targets = [command_pb2.OrderTarget(vehicle_id=vehicle_id, etag="7-1-1-5") for vehicle_id in vehicle_ids]
     return command_pb2.SendOrderRequest(order=order_pb2.Order(**(fields | changes)), targets=targets)
@@ -86,6 +89,17 @@ async def test_a_repeat_gets_the_same_answer_and_is_not_sent_again(gateway: RawG
     assert len(gateway.of("order")) == 1
 
 
+async def audited(operator: Operator, events: int) -> list[event_pb2.CommandEvent]:
+    """The journal, once it holds so many: they follow a moment later."""
+    deadline_s = boottime_s() + 5
+    while True:
+        found = list((await operator.call("ListAuditEvents", command_pb2.ListAuditEventsRequest())).events)
+        if len(found) >= events:
+            return found
+        assert boottime_s() < deadline_s, found
+        await asyncio.sleep(0.02)
+
+
 async def test_the_same_id_for_another_order_is_refused(gateway: RawGateway, operator: Operator) -> None:
     request = ordered(A)
     sending = asyncio.create_task(operator.call("SendOrder", request))
@@ -93,6 +107,31 @@ async def test_the_same_id_for_another_order_is_refused(gateway: RawGateway, ope
     await sending
     error = await operator.refused("SendOrder", ordered(B, request_id=request.order.request_id))
     assert (error.code, error.reason) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+
+
+async def test_of_a_drill_a_repeat_gets_what_was_measured_and_the_journal_keeps_it(
+    gateway: RawGateway, operator: Operator
+) -> None:
+    """This vehicle promises 2 m/s²: from 36 km/h 5 s, after the 2.121 s until it brakes."""
+    request = ordered(A, stop_drill=order_pb2.StopDrill(stop_id=uuid7(), reason="monthly"))
+    sending = asyncio.create_task(operator.call("SendOrder", request))
+    await gateway.answer(await gateway.frame("order"), EXECUTED)
+    assert not (await sending).outcomes[0].HasField("reaction")
+    reaction = order_pb2.DrillReaction(
+        speed_kph=36, braking_after=Duration(seconds=1), standstill_after=Duration(seconds=5)
+    )
+    told = order_pb2.OrderOutcome(vehicle_id=A, result=EXECUTED, reaction=reaction)
+    report = vehicle_pb2.OrderReport(request_id=request.order.request_id, outcome=told)
+    await gateway.send(order_reports=link_pb2.OrderReports(reports=[report]))
+    await gateway.lease(9)
+    [outcome] = (await operator.call("SendOrder", request)).outcomes
+    assert outcome.reaction.verdict == order_pb2.DRILL_VERDICT_PASSED
+    assert outcome.reaction.standstill_bound == Duration(seconds=7, nanos=121_000_000)
+    assert len(gateway.of("order")) == 1
+    # The order, that it takes part, and what it measured.
+    record = (await audited(operator, 3))[-1].order
+    assert record.outcomes[0] == outcome
+    assert record.order.stop_drill.reason == "monthly"
 
 
 @pytest.mark.parametrize(
@@ -219,6 +258,7 @@ async def test_who_may_order_what(
         (ordered("truck 5"), "targets[0].vehicle_id"),
         (ordered(A, A), "targets[1].vehicle_id"),
         (ordered(A, request_id="1"), "order.request_id"),
+        (ordered(A, stop_drill=order_pb2.StopDrill(stop_id="1")), "order.stop_drill.stop_id"),
         (command_pb2.SendOrderRequest(targets=ordered(A).targets), "order.kind"),
         (
             command_pb2.SendOrderRequest(

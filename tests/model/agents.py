@@ -107,7 +107,8 @@ class Agent(Process):
         self._woken = False
         self._leave: Leave | None = None
         disk.boot_epoch = max(disk.boot_epoch + 1, round(CLOCK.wall_s * 1000))
-        make = Make(self.name, f"spiffe://pitwall.local/vehicle/{self.name}", "1", 1e-6, 1, 1.0, 0.999, self._ids.new)
+        uri = f"spiffe://pitwall.local/vehicle/{self.name}"
+        make = Make(self.name, uri, "1", 1e-6, 1, 1.0, 0.999, self._ids.new, drills=True)
         self.agent = VehicleAgent(make, self._brought(now), self.body.sample, now)
         addresses = sorted(self._gateways)
         self._list = GatewayList(addresses, self._chance.randrange(9), lambda n: jitter_s(n, self._chance))

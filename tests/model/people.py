@@ -8,7 +8,7 @@ from typing import Any
 from haul.command.v1 import command_service_pb2 as command_pb2
 
 from pitwall import wire
-from pitwall.domain.order import MotionEtag, Order, OrderKind, Resume, SetStatus, StartRoute
+from pitwall.domain.order import LinkLossDrill, MotionEtag, Order, OrderKind, Resume, SetStatus, StartRoute
 from pitwall.domain.stop_set import Release, Scope
 from pitwall.domain.vehicle_state import MotionHold, VehicleStatus
 from pitwall.rpc.errors import PitwallError
@@ -22,6 +22,8 @@ from tests.model.surroundings import CLOCK, Ids
 ROUND = 0.2
 #: With so many active stops another one would show nothing: everybody stands.
 MAX_ACTIVE = 2
+#: Of those that are looked after and drive, so many are drilled.
+DRILLED = 0.05
 #: Etags that somebody may still have on a screen.
 MAX_SEEN = 60
 
@@ -130,6 +132,8 @@ class People:
             kind = Resume()
         elif status is VehicleStatus.IDLE:
             kind = StartRoute("7")
+        elif self._chance.random() < DRILLED:
+            kind = LinkLossDrill()
         if kind is not None:
             self._send(
                 member,

@@ -41,7 +41,7 @@ DRIVERS: dict[Layer, Callable[[Site, str], Outcome]] = {
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     servers = frozenset({Server.KAFKA, Server.POSTGRES, Server.REDIS})
-    with running("bad-input", vehicles=1, gateways=1, servers=servers) as stack:
+    with running("bad-input", vehicles=1, gateways=1, servers=servers, drills=False) as stack:
         site = spoil(stack, tmp_path_factory.mktemp("spoiled"))
         fleet_calls.await_vehicle(site)
         yield site

@@ -20,6 +20,7 @@ from command_service.orders import AWAY, LINK_BROKE
 from command_service.progress import Stage
 from command_service.registry import CloseOlder, Pulse, Session, Status
 from command_service.releases import REQUEST_VALID
+from pitwall.domain.drill import DrillReaction, DrillVerdict
 from pitwall.domain.geo import Position, Zone
 from pitwall.domain.order import MotionEtag, Order, OrderOutcome, OrderResult, Resume
 from pitwall.domain.permit import PermitTerms
@@ -485,6 +486,32 @@ def test_an_outcome_goes_to_disk_with_who_said_it() -> None:
     (journal,) = core.take_effects()
     assert isinstance(journal, Journal)
     assert (journal.record.actor, journal.record.vehicle_id) == (VEHICLE_URI + "A", "A")
+
+
+@pytest.mark.parametrize(
+    ("reason", "standstill_after_s", "verdict"),
+    [
+        ("", 6.0, DrillVerdict.PASSED),
+        ("", 8.0, DrillVerdict.FAILED),
+        ("NOT_MOVING", None, DrillVerdict.NOTHING_MEASURED),
+    ],
+)
+def test_what_a_vehicle_measured_in_a_drill_goes_to_disk_with_the_bounds_and_the_verdict(
+    reason: str, standstill_after_s: float | None, verdict: DrillVerdict
+) -> None:
+    """36 km/h and the 2 m/s² of this vehicle: 5 s, after the 2.121 s until it brakes."""
+    core = core_with("A")
+    core.send(order(), {"A": ETAG}, {}, at())
+    core.answered("A", "q", OrderOutcome(OrderResult.EXECUTED), at())
+    core.take_effects()
+    seen = DrillReaction(36.0, 2.05, standstill_after_s)
+    core.answered("A", "q", OrderOutcome(OrderResult.EXECUTED, reason, reaction=seen), at(8))
+    (recorded,) = events(core.take_effects())
+    assert isinstance(recorded, OrderRecorded)
+    outcome = recorded.outcomes[0].outcome
+    assert outcome is not None
+    brakes_s = PermitTerms().brakes_within_s
+    assert outcome.reaction == DrillReaction(36.0, 2.05, standstill_after_s, brakes_s, brakes_s + 5.0, verdict)
 
 
 def test_time_gives_up_on_an_order() -> None:

@@ -12,6 +12,7 @@ from command_service.orders import (
     OrderBook,
     TooManyOrders,
 )
+from pitwall.domain.drill import DrillReaction
 from pitwall.domain.order import (
     REQUEST_MEMORY_S,
     MotionEtag,
@@ -26,6 +27,7 @@ from tests.unit.command_service.samples import NS
 ETAG = MotionEtag(7, 1, 1, 5)
 EXECUTED = OrderOutcome(OrderResult.EXECUTED)
 REJECTED = OrderOutcome(OrderResult.REJECTED, "NO_HOLD")
+MEASURED = OrderOutcome(OrderResult.EXECUTED, reaction=DrillReaction(30.0, 2.0, 6.0))
 DAY_NS = round(REQUEST_MEMORY_S * 1e9)
 
 
@@ -166,6 +168,26 @@ def test_restored_orders_answer_as_before_and_what_was_on_its_way_is_unknown() -
 
 
 # What peers were told
+
+
+@pytest.mark.parametrize(
+    ("known", "taken"), [(None, True), (EXECUTED, True), (LINK_BROKE, True), (MEASURED, False), (REJECTED, False)]
+)
+def test_what_was_measured_in_a_drill_takes_the_place_of_executed_once(known: OrderOutcome | None, taken: bool) -> None:
+    book = sent("A")
+    if known is not None:
+        book.answered("q", "A", known, NS)
+    record = book.answered("q", "A", MEASURED, NS + 1)
+    assert (record is not None) is taken
+    assert results(book) == {"A": MEASURED if taken else known}
+    assert book.answered("q", "A", EXECUTED, NS + 2) is None
+
+
+def test_a_peer_tells_what_was_measured_too() -> None:
+    book = sent("A")
+    book.answered("q", "A", EXECUTED, NS)
+    book.learn(told(Outcome("A", MEASURED, NS + 1)), NS)
+    assert results(book) == {"A": MEASURED}
 
 
 def told(*outcomes: Outcome) -> OrderRecorded:

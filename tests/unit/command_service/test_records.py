@@ -20,7 +20,8 @@ from command_service.events import (
 from command_service.orders import AWAY
 from command_service.progress import Stage
 from command_service.records import MAX_OUTCOMES, BrokenChain, Head, in_parts, record_from, seal, unseal
-from pitwall.domain.order import Order, Resume, SetStatus
+from pitwall.domain.drill import DrillReaction, DrillVerdict
+from pitwall.domain.order import LinkLossDrill, Order, OrderOutcome, OrderResult, Resume, SetStatus, StopDrill
 from pitwall.domain.vehicle_state import VehicleStatus
 from tests.unit.command_service.samples import NS, named, release, stop
 
@@ -33,6 +34,25 @@ EVENTS: list[Event] = [
     ReleaseApproved(release("r", "s", approved_by="boss")),
     ReleaseExpired("019aa8f0-0000-7000-8000-000000000001"),
     OrderRecorded(ORDER, NS, (Outcome("A", AWAY, NS), Outcome("B", None))),
+    OrderRecorded(
+        Order("q", StopDrill("019aa8f0-0000-7000-8000-000000000001", "monthly"), 5.0, "somebody"),
+        NS,
+        (
+            Outcome(
+                "A",
+                OrderOutcome(
+                    OrderResult.EXECUTED,
+                    reaction=DrillReaction(36.0, 0.0625, 4.5, 2.125, 6.125, DrillVerdict.PASSED),
+                ),
+                NS,
+            ),
+        ),
+    ),
+    OrderRecorded(
+        Order("q", LinkLossDrill(), 5.0, "somebody"),
+        NS,
+        (Outcome("A", OrderOutcome(OrderResult.EXECUTED, "NOT_MOVING", reaction=DrillReaction(0.0)), NS),),
+    ),
     Refused("haul.command.v1.CommandService/SendOrder", "ROLE_MISSING", "may not"),
 ]
 

@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from haul.command.v1 import command_service_pb2 as pb
-from haul.command.v1 import command_service_pb2_grpc, order_pb2, stop_pb2
+from haul.command.v1 import command_service_pb2_grpc, event_pb2, order_pb2, stop_pb2
 from haul.telemetry.v1 import telemetry_pb2
 
 from pitwall.rpc.errors import STATUS_DETAILS_KEY, PitwallError, to_status
@@ -108,6 +108,7 @@ class FakeService(command_service_pb2_grpc.CommandServiceServicer):
     stops: list[stop_pb2.StopState] = field(default_factory=list)
     releases: list[stop_pb2.ReleaseRecord] = field(default_factory=list)
     motion_states: list[order_pb2.MotionState] = field(default_factory=list)
+    events: list[event_pb2.CommandEvent] = field(default_factory=list)
     ordering: Callable[[pb.SendOrderRequest], pb.SendOrderResponse] = lambda request: pb.SendOrderResponse()
     releasing: Callable[[pb.RequestReleaseRequest], stop_pb2.ReleaseRecord] = lambda request: stop_pb2.ReleaseRecord()
     approving: Callable[[pb.ApproveReleaseRequest], stop_pb2.ReleaseRecord] = lambda request: stop_pb2.ReleaseRecord()
@@ -173,7 +174,8 @@ class FakeService(command_service_pb2_grpc.CommandServiceServicer):
 
     def ListAuditEvents(self, request: Any, context: Any) -> pb.ListAuditEventsResponse:  # noqa: N802
         self._note(request, context)
-        return pb.ListAuditEventsResponse()
+        items, token = self._page(self.events, request.page_token)
+        return pb.ListAuditEventsResponse(events=items, next_page_token=token)
 
     def _page(self, items: Sequence[Any], token: str) -> tuple[Sequence[Any], str]:
         first = int(token or 0)

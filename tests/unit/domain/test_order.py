@@ -6,6 +6,7 @@ import pytest
 
 from pitwall.domain.order import (
     InvalidEtag,
+    LinkLossDrill,
     MotionEtag,
     Order,
     OrderKind,
@@ -17,6 +18,7 @@ from pitwall.domain.order import (
     SetAutonomousMode,
     SetStatus,
     StartRoute,
+    StopDrill,
     judge,
 )
 from pitwall.domain.vehicle_state import MotionHold, VehicleStatus
@@ -25,6 +27,9 @@ ETAG = MotionEtag(boot_epoch=7, connect_count=2, hold_count=3, heartbeat_number=
 READY = OwnMotion(7, 2, 3, VehicleStatus.IDLE, MotionHold.NONE, permit_valid=True, latched=False)
 BOOTED = replace(READY, motion_hold=MotionHold.BOOT)
 SET_MAINTENANCE = SetStatus(VehicleStatus.MAINTENANCE)
+
+
+DRIVING = replace(READY, status=VehicleStatus.HAULING, speed_kph=30.0, drills=True)
 
 
 def reason(kind: OrderKind, own: OwnMotion, age: float | None = 0.0) -> str:
@@ -63,6 +68,33 @@ def reason(kind: OrderKind, own: OwnMotion, age: float | None = 0.0) -> str:
 )
 def test_what_a_vehicle_does_with_an_order(kind: OrderKind, own: OwnMotion, expected: str) -> None:
     assert reason(kind, own) == expected
+
+
+@pytest.mark.parametrize("kind", [LinkLossDrill("monthly"), StopDrill("s", "monthly")])
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        (DRIVING, "execute"),
+        (replace(DRIVING, drills=False), "NO_CONSENT"),
+        (replace(BOOTED, drills=False, latched=True), "NO_CONSENT"),
+        (replace(DRIVING, drilling=True), "DRILL_UNDER_WAY"),
+        (replace(DRIVING, motion_hold=MotionHold.LINK_LOST), "HELD"),
+        (replace(DRIVING, motion_hold=MotionHold.STOPPED, latched=True), "HELD"),
+        (replace(DRIVING, permit_valid=False), "NO_PERMIT"),
+        (replace(DRIVING, sighted=False), "NO_SAMPLE"),
+        (replace(DRIVING, speed_kph=0.0), "NOT_MOVING"),
+        (replace(DRIVING, speed_kph=None), "SPEED_UNKNOWN"),
+        (replace(DRIVING, hold_count=4), "HELD_SINCE"),
+    ],
+)
+def test_who_takes_part_in_a_drill(kind: OrderKind, own: OwnMotion, expected: str) -> None:
+    assert reason(kind, own) == expected
+
+
+def test_a_vehicle_consents_to_nothing_that_it_was_not_told_to() -> None:
+    refused = judge(Order("id", LinkLossDrill()), ETAG, replace(READY, speed_kph=30.0), 0.0)
+    assert refused is not None
+    assert "drills = true" in refused.message
 
 
 @pytest.mark.parametrize(

@@ -127,14 +127,18 @@ def kinds(effects: list[Effect]) -> list[str]:
     return [type(effect).__name__ for effect in effects]
 
 
-def make(rate_hz: float = 1.0) -> Make:
+def make(rate_hz: float = 1.0, *, drills: bool = False) -> Make:
     numbers = count(1)
-    return Make(VEHICLE, URI, "test", rate_hz, 1, 1.0, 0.0, lambda: f"id-{next(numbers)}")
+    return Make(VEHICLE, URI, "test", rate_hz, 1, 1.0, 0.0, lambda: f"id-{next(numbers)}", drills)
 
 
 def agent(
-    brought: Brought | None = None, *, rate_hz: float = 1.0, first: VehicleSample | None = None
+    brought: Brought | None = None,
+    *,
+    rate_hz: float = 1.0,
+    first: VehicleSample | None = None,
+    drills: bool = False,
 ) -> tuple[VehicleAgent, list[Effect]]:
     """A started agent and what it wanted at its start."""
-    made = VehicleAgent(make(rate_hz), brought or Brought(EPOCH), first or sample(), moment())
+    made = VehicleAgent(make(rate_hz, drills=drills), brought or Brought(EPOCH), first or sample(), moment())
     return made, made.start(moment())

@@ -3,7 +3,7 @@
 import pytest
 from haul.telemetry.v1.telemetry_pb2 import MOTION_HOLD_BOOT
 
-from edge_agent.agent import Brought
+from edge_agent.agent import Brought, VehicleAgent
 from edge_agent.downlink import OrderCame, OrderUnreadable, PermitCame, SetCame
 from edge_agent.effects import (
     Apply,
@@ -18,7 +18,7 @@ from edge_agent.effects import (
 )
 from edge_agent.limits import MAX_HELLO_SET_BYTES, OWN_STOP_CLEAR_S, SAMPLE_MAX_AGE_S
 from edge_agent.vehicle import DRIVE_FAULT, LOCAL_STOP_BUTTON
-from pitwall.domain.order import MotionEtag, Order, OrderResult, Resume, SetStatus
+from pitwall.domain.order import LinkLossDrill, MotionEtag, Order, OrderKind, OrderResult, Resume, SetStatus, StopDrill
 from pitwall.domain.permit import PermitDenial
 from pitwall.domain.stop_set import SetDelta, VehicleScope
 from pitwall.domain.vehicle_state import MotionHold, VehicleStatus
@@ -28,6 +28,7 @@ from tests.unit.edge_agent.builders import (
     OTHER,
     PIT,
     T0,
+    TTL_S,
     VEHICLE,
     WALL,
     agent,
@@ -286,6 +287,101 @@ def test_an_order_that_waits_for_a_hung_disk_is_given_up_by_a_tick() -> None:
     assert not of(made.tick(moment(T0 + 9.9)), ReportOrder)
     (answer,) = of(made.tick(moment(T0 + 10)), ReportOrder)
     assert answer.outcome.result is OrderResult.EXPIRED
+
+
+# Drills
+
+
+def permit(made: VehicleAgent, at_s: float, ttl_s: float = TTL_S) -> PermitCame:
+    """A tick, and the answer to its heartbeat."""
+    made.tick(moment(at_s))
+    return PermitCame(made.gate.heartbeats.newest, ttl_s, PermitDenial.NONE)
+
+
+def drilled(kind: OrderKind, *, drills: bool = True) -> tuple[VehicleAgent, ReportOrder]:
+    """One that drives is given a drill, and answers."""
+    made, _ = agent(Brought(EPOCH, VehicleStatus.HAULING), drills=drills)
+    made.connecting()
+    made.receive(permit(made, T0), moment())
+    made.gate.resume(T0, "order q0")
+    etag = MotionEtag(EPOCH, 1, made.gate.hold_count, made.gate.heartbeats.newest)
+    effects = made.receive(OrderCame(Order("q1", kind), etag), moment())
+    (answer,) = of(effects or [], ReportOrder) or of(made.recorded("q1", moment(), ok=True), ReportOrder)
+    return made, answer
+
+
+def test_a_vehicle_that_has_not_consented_refuses_and_drives_on() -> None:
+    made, answer = drilled(LinkLossDrill(), drills=False)
+    assert (answer.outcome.result, answer.outcome.reason) == (OrderResult.REJECTED, "NO_CONSENT")
+    made.receive(permit(made, T0 + 1), moment(T0 + 1))
+    made.sampled(sample(T0 + 2), moment(T0 + 2))
+    assert verdict(made.tick(moment(T0 + TTL_S + 0.1))).may_move
+
+
+def test_in_a_drill_of_the_links_loss_permits_give_no_leave_until_it_stands() -> None:
+    made, answer = drilled(LinkLossDrill())
+    assert (answer.outcome.result, answer.outcome.reaction) == (OrderResult.EXECUTED, None)
+    made.receive(permit(made, T0 + 1), moment(T0 + 1))
+    made.sampled(sample(T0 + 1.9, speed_kph=31.0), moment(T0 + 1.9))
+    assert verdict(made.tick(moment(T0 + 1.95))).may_move
+    assert not verdict(made.tick(moment(T0 + TTL_S))).may_move
+    assert made.gate.hold is MotionHold.LINK_LOST
+    made.sampled(sample(T0 + 2.1, braking=True), moment(T0 + 2.1))
+    made.receive(permit(made, T0 + 3), moment(T0 + 3))
+    assert not made.gate.permit_valid(T0 + 3)
+    (told,) = of(made.sampled(sample(T0 + 5, speed_kph=0.0, braking=True), moment(T0 + 5)), ReportOrder)
+    assert told.request_id == "q1"
+    assert told.outcome.reaction is not None
+    assert told.outcome.reaction.speed_kph == 31.0
+    # From here on RESUME ends it, as ever.
+    made.receive(permit(made, T0 + 5.1), moment(T0 + 5.1))
+    assert made.gate.permit_valid(T0 + 5.2)
+    assert not verdict(made.tick(moment(T0 + 5.2))).may_move
+
+
+def test_what_a_gateway_takes_away_in_a_drill_is_taken_away() -> None:
+    made, _ = drilled(LinkLossDrill())
+    effects = made.receive(permit(made, T0 + 0.5, ttl_s=0.0), moment(T0 + 0.5))
+    assert not verdict(effects).may_move
+
+
+def test_a_stop_in_a_drill_of_the_links_loss_latches_at_once() -> None:
+    made, _ = drilled(LinkLossDrill())
+    effects = made.receive(SetCame(fleet_stop()), moment(T0 + 0.5))
+    assert kinds(effects)[0] == "Apply"
+    assert not verdict(effects).may_move
+    (told,) = of(effects, ReportOrder)
+    assert told.outcome.reason == "OTHER_CAUSE"
+    assert not made.takes_no_permits
+
+
+def test_a_zone_that_it_drives_into_ends_a_drill_before_its_brakes_are_measured() -> None:
+    made, _ = drilled(LinkLossDrill())
+    made.receive(SetCame(stops(stop("z", PIT))), moment())
+    (told,) = of(made.sampled(sample(T0 + 0.1, at=INSIDE), moment(T0 + 0.1)), ReportOrder)
+    assert told.outcome.reason == "OTHER_CAUSE"
+
+
+def test_a_drill_of_a_stop_is_told_once_it_stands_and_once_more_to_who_repeats_it() -> None:
+    made, answer = drilled(StopDrill("s1"))
+    assert answer.outcome.result is OrderResult.EXECUTED
+    made.receive(SetCame(fleet_stop()), moment(T0 + 0.5))
+    made.sampled(sample(T0 + 0.55, braking=True), moment(T0 + 0.55))
+    (told,) = of(made.sampled(sample(T0 + 4, speed_kph=0.0, braking=True), moment(T0 + 4)), ReportOrder)
+    assert told.outcome.reaction is not None
+    again = OrderCame(Order("q1", StopDrill("s1")), MotionEtag(EPOCH, 1, 1, 1))
+    assert made.receive(again, moment(T0 + 9)) == [told]
+
+
+def test_one_drill_at_a_time() -> None:
+    made, _ = drilled(StopDrill("s1"))
+    etag = MotionEtag(EPOCH, 1, made.gate.hold_count, made.gate.heartbeats.newest)
+    (refused,) = of(made.receive(OrderCame(Order("q2", LinkLossDrill()), etag), moment()), ReportOrder)
+    assert refused.outcome.reason == "DRILL_UNDER_WAY"
+    assert not made.takes_no_permits
+
+
+# What it brought
 
 
 def test_out_of_autonomous_mode_it_starts_so() -> None:

@@ -52,6 +52,7 @@ REFUSED = [
     ("no rate", "rate_hz = 0", "rate_hz"),
     ("an outbox without room", "outbox_max_bytes = 1", "outbox_max_bytes"),
     ("a word for a number", 'fleet = "many"', "fleet"),
+    ("a consent that is none", 'drills = "perhaps"', "drills"),
 ]
 
 
@@ -64,6 +65,11 @@ def test_what_is_wrong_ends_the_start_and_is_named(
         main(["--config", str(path)])
     assert ended.value.code == EXIT_CONFIG
     assert named in capsys.readouterr().err
+
+
+def test_nobody_is_drilled_who_has_not_said_so(tmp_path: Path) -> None:
+    assert not read(tmp_path, "").drills
+    assert read(tmp_path, "drills = true").drills
 
 
 def test_no_gateway_is_refused(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class Tally:
 class Bench:
     """A hosted vehicle whose doings are written down in the order in which they happen."""
 
-    def __init__(self, *, room: bool = True) -> None:
+    def __init__(self, *, room: bool = True, drills: bool = False) -> None:
         self.log: list[str] = []
         self.commands: list[Command] = []
         self.verdicts: list[Verdict] = []
@@ -78,7 +78,7 @@ class Bench:
                 readings=self.readings, orders=self.orders, permit_margin=self.margins, stops=StopSteps(self.trace)
             ),
         )
-        made, _ = agent(Brought(EPOCH, VehicleStatus.HAULING))
+        made, _ = agent(Brought(EPOCH, VehicleStatus.HAULING), drills=drills)
         self.vehicle = HostedVehicle(
             VEHICLE, made, self, self, counters, lambda denial, _: denial is PermitDenial.NO_MAJORITY
         )
@@ -278,6 +278,31 @@ def test_how_much_of_a_permit_was_left_is_recorded_where_there_was_any() -> None
     bench.vehicle.received(stream, link.ConnectResponse(permit=permit(PermitDenial.STOPPED)))
     (margin,) = bench.margins.recorded
     assert 1 < margin <= 2
+
+
+def test_what_is_left_of_permits_that_a_drill_does_not_take_says_nothing_of_the_link() -> None:
+    bench = Bench(drills=True)
+    stream, vehicle, now_s = bench.stream(), bench.vehicle, boottime_s()
+    gate = vehicle.agent.gate
+    vehicle.sampled(sample(now_s))
+
+    def permitted() -> None:
+        vehicle.tick(moment(boottime_s()))
+        given = link.Permit(heartbeat_number=gate.heartbeats.newest, ttl=duration(2))
+        vehicle.received(stream, link.ConnectResponse(permit=given))
+
+    permitted()
+    gate.resume(boottime_s(), "order q0")
+    etag = order_pb2.MotionEtag(
+        boot_epoch=EPOCH, connect_count=1, hold_count=gate.hold_count, heartbeat_number=gate.heartbeats.newest
+    )
+    order = order_pb2.Order(request_id="q1", link_loss_drill=order_pb2.LinkLossDrill())
+    vehicle.received(stream, link.ConnectResponse(order=link.OrderDelivery(order=order, etag=etag)))
+    vehicle.do(vehicle.agent.recorded("q1", moment(boottime_s()), ok=True))
+    until_s = gate.permit_until_s
+    permitted()
+    assert gate.permit_until_s == until_s
+    assert len(bench.margins.recorded) == 1
 
 
 def test_a_tick_gives_a_verdict_and_wakes_the_stream_when_a_heartbeat_is_due() -> None:

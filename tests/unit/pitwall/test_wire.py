@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pitwall import wire
+from pitwall.domain.drill import DrillReaction, DrillVerdict
 from pitwall.domain.geo import Position, Zone
 from pitwall.domain.order import (
+    LinkLossDrill,
     MotionEtag,
     Order,
     OrderOutcome,
@@ -18,6 +20,7 @@ from pitwall.domain.order import (
     SetAutonomousMode,
     SetStatus,
     StartRoute,
+    StopDrill,
 )
 from pitwall.domain.stop_set import FleetScope, Release, SetDelta, Stop, VehicleScope, ZoneScope
 from pitwall.domain.vehicle_state import VehicleStatus
@@ -49,6 +52,19 @@ KINDS = st.one_of(
     st.builds(StartRoute, TEXT),
     st.just(Resume()),
     st.builds(SetAutonomousMode, st.booleans()),
+    st.builds(LinkLossDrill, TEXT),
+    st.builds(StopDrill, st.just("s"), TEXT),
+)
+#: Eighths, which are the same as text of nanoseconds and as a float.
+SECONDS = st.none() | st.integers(0, 10**6).map(lambda eighths: eighths / 8)
+REACTIONS = st.builds(
+    DrillReaction,
+    st.none() | st.floats(0, 100),
+    SECONDS,
+    SECONDS,
+    SECONDS,
+    SECONDS,
+    st.none() | st.sampled_from(DrillVerdict),
 )
 
 
@@ -83,6 +99,13 @@ def test_an_outcome_survives_the_wire(result: OrderResult) -> None:
     message = wire.outcome_to_proto("ABC", outcome, NOW)
     assert (message.vehicle_id, wire.to_datetime(message.event_time)) == ("ABC", NOW)
     assert wire.outcome_from_proto(message) == outcome
+
+
+@given(REACTIONS)
+def test_a_reaction_survives_the_wire_and_unknown_stays_unknown(reaction: DrillReaction) -> None:
+    outcome = OrderOutcome(OrderResult.EXECUTED, reaction=reaction)
+    sent = wire.outcome_to_proto("ABC", outcome, NOW).SerializeToString()
+    assert wire.outcome_from_proto(order_pb2.OrderOutcome.FromString(sent)) == outcome
 
 
 @given(st.floats(0, 1e9))
@@ -166,6 +189,11 @@ def test_a_bad_release_is_named(message: stop_pb2.Release, field: str) -> None:
         (order_pb2.Order(request_id="id", set_status=order_pb2.SetStatus()), "set_status.status"),
         (order_pb2.Order(request_id="id", set_status=order_pb2.SetStatus(status=99)), "set_status.status"),  # type: ignore[arg-type]
         (order_pb2.Order(request_id="id", start_route=order_pb2.StartRoute(route="x" * 201)), "start_route.route"),
+        (order_pb2.Order(request_id="id", stop_drill=order_pb2.StopDrill()), "stop_drill.stop_id"),
+        (
+            order_pb2.Order(request_id="id", link_loss_drill=order_pb2.LinkLossDrill(reason="x" * 501)),
+            "link_loss_drill.reason",
+        ),
         (order_pb2.Order(request_id="id", resume=order_pb2.Resume(), expire_after=wire.duration(0)), "expire_after"),
         (order_pb2.Order(request_id="id", resume=order_pb2.Resume(), expire_after=wire.duration(3600)), "expire_after"),
     ],

@@ -179,7 +179,8 @@ class CommandServiceServicer:
         for their outcomes, at most expire_after. The call succeeds when an outcome is known for each, good or bad. With
         one target a bad outcome is the call's error: ABORTED (the state changed since the etag), FAILED_PRECONDITION
         (refused), DEADLINE_EXCEEDED (expired), UNAVAILABLE (no link). ErrorInfo.metadata says may_have_happened. Repeat
-        with the same request_id gives the same answer and no second execution.
+        with the same request_id gives the same answer and no second execution; of a drill that is over by then, the answer
+        has the reaction too.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

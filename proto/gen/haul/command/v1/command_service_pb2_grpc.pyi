@@ -69,7 +69,8 @@ class CommandServiceStub:
     for their outcomes, at most expire_after. The call succeeds when an outcome is known for each, good or bad. With
     one target a bad outcome is the call's error: ABORTED (the state changed since the etag), FAILED_PRECONDITION
     (refused), DEADLINE_EXCEEDED (expired), UNAVAILABLE (no link). ErrorInfo.metadata says may_have_happened. Repeat
-    with the same request_id gives the same answer and no second execution.
+    with the same request_id gives the same answer and no second execution; of a drill that is over by then, the answer
+    has the reaction too.
     """
     ListOrders: _grpc.UnaryUnaryMultiCallable[_command_service_pb2.ListOrdersRequest, _command_service_pb2.ListOrdersResponse]
     """Orders of the last day, newest first."""
@@ -115,7 +116,8 @@ class CommandServiceAsyncStub(CommandServiceStub):
     for their outcomes, at most expire_after. The call succeeds when an outcome is known for each, good or bad. With
     one target a bad outcome is the call's error: ABORTED (the state changed since the etag), FAILED_PRECONDITION
     (refused), DEADLINE_EXCEEDED (expired), UNAVAILABLE (no link). ErrorInfo.metadata says may_have_happened. Repeat
-    with the same request_id gives the same answer and no second execution.
+    with the same request_id gives the same answer and no second execution; of a drill that is over by then, the answer
+    has the reaction too.
     """
     ListOrders: _aio.UnaryUnaryMultiCallable[_command_service_pb2.ListOrdersRequest, _command_service_pb2.ListOrdersResponse]  # type: ignore[assignment]
     """Orders of the last day, newest first."""
@@ -218,7 +220,8 @@ class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
         for their outcomes, at most expire_after. The call succeeds when an outcome is known for each, good or bad. With
         one target a bad outcome is the call's error: ABORTED (the state changed since the etag), FAILED_PRECONDITION
         (refused), DEADLINE_EXCEEDED (expired), UNAVAILABLE (no link). ErrorInfo.metadata says may_have_happened. Repeat
-        with the same request_id gives the same answer and no second execution.
+        with the same request_id gives the same answer and no second execution; of a drill that is over by then, the answer
+        has the reaction too.
         """
 
     @_abc_1.abstractmethod

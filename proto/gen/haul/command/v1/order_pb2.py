@@ -28,31 +28,39 @@ from haul.command.v1 import stop_pb2 as haul_dot_command_dot_v1_dot_stop__pb2
 from haul.telemetry.v1 import telemetry_pb2 as haul_dot_telemetry_dot_v1_dot_telemetry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhaul/command/v1/order.proto\x12\x0fhaul.command.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ahaul/command/v1/stop.proto\x1a!haul/telemetry/v1/telemetry.proto\"\xfc\x03\n\x0bMotionState\x12\x12\n\nvehicle_id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x30\n\x06status\x18\x03 \x01(\x0e\x32 .haul.telemetry.v1.VehicleStatus\x12\x37\n\nsub_status\x18\x04 \x01(\x0e\x32#.haul.telemetry.v1.VehicleSubStatus\x12\x32\n\x0bmotion_hold\x18\x05 \x01(\x0e\x32\x1d.haul.telemetry.v1.MotionHold\x12\x35\n\x0c\x63onnectivity\x18\x06 \x01(\x0e\x32\x1f.haul.telemetry.v1.Connectivity\x12\x35\n\x11\x63onnectivity_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\tspeed_kph\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12+\n\x08location\x18\t \x01(\x0b\x32\x19.haul.command.v1.GeoPoint\x12&\n\x03\x61ge\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x10latched_stop_ids\x18\x0b \x03(\t\x12\x0f\n\x07gateway\x18\x0c \x01(\t\x12\x18\n\x10software_version\x18\r \x01(\tB\x0c\n\n_speed_kph\"e\n\nMotionEtag\x12\x12\n\nboot_epoch\x18\x01 \x01(\x04\x12\x15\n\rconnect_count\x18\x02 \x01(\x04\x12\x12\n\nhold_count\x18\x03 \x01(\x04\x12\x18\n\x10heartbeat_number\x18\x04 \x01(\x04\"\xbb\x02\n\x05Order\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x30\n\nset_status\x18\x02 \x01(\x0b\x32\x1a.haul.command.v1.SetStatusH\x00\x12\x32\n\x0bstart_route\x18\x03 \x01(\x0b\x32\x1b.haul.command.v1.StartRouteH\x00\x12)\n\x06resume\x18\x04 \x01(\x0b\x32\x17.haul.command.v1.ResumeH\x00\x12\x41\n\x13set_autonomous_mode\x18\x05 \x01(\x0b\x32\".haul.command.v1.SetAutonomousModeH\x00\x12/\n\x0c\x65xpire_after\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tissued_by\x18\x07 \x01(\tB\x06\n\x04kind\"=\n\tSetStatus\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .haul.telemetry.v1.VehicleStatus\"\x1b\n\nStartRoute\x12\r\n\x05route\x18\x01 \x01(\t\"\x08\n\x06Resume\"$\n\x11SetAutonomousMode\x12\x0f\n\x07\x65nabled\x18\x01 \x01(\x08\"\xbc\x01\n\x0cOrderOutcome\x12\x12\n\nvehicle_id\x18\x01 \x01(\t\x12,\n\x06result\x18\x02 \x01(\x0e\x32\x1c.haul.command.v1.OrderResult\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x19\n\x11may_have_happened\x18\x05 \x01(\x08\x12.\n\nevent_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x96\x01\n\x0bOrderRecord\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.haul.command.v1.Order\x12/\n\x0bissued_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x08outcomes\x18\x03 \x03(\x0b\x32\x1d.haul.command.v1.OrderOutcome*\xb3\x01\n\x0bOrderResult\x12\x1c\n\x18ORDER_RESULT_UNSPECIFIED\x10\x00\x12\x19\n\x15ORDER_RESULT_EXECUTED\x10\x01\x12\x19\n\x15ORDER_RESULT_REJECTED\x10\x02\x12\x18\n\x14ORDER_RESULT_EXPIRED\x10\x03\x12\x18\n\x14ORDER_RESULT_UNKNOWN\x10\x04\x12\x1c\n\x18ORDER_RESULT_UNAVAILABLE\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhaul/command/v1/order.proto\x12\x0fhaul.command.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ahaul/command/v1/stop.proto\x1a!haul/telemetry/v1/telemetry.proto\"\xfc\x03\n\x0bMotionState\x12\x12\n\nvehicle_id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x30\n\x06status\x18\x03 \x01(\x0e\x32 .haul.telemetry.v1.VehicleStatus\x12\x37\n\nsub_status\x18\x04 \x01(\x0e\x32#.haul.telemetry.v1.VehicleSubStatus\x12\x32\n\x0bmotion_hold\x18\x05 \x01(\x0e\x32\x1d.haul.telemetry.v1.MotionHold\x12\x35\n\x0c\x63onnectivity\x18\x06 \x01(\x0e\x32\x1f.haul.telemetry.v1.Connectivity\x12\x35\n\x11\x63onnectivity_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\tspeed_kph\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12+\n\x08location\x18\t \x01(\x0b\x32\x19.haul.command.v1.GeoPoint\x12&\n\x03\x61ge\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x10latched_stop_ids\x18\x0b \x03(\t\x12\x0f\n\x07gateway\x18\x0c \x01(\t\x12\x18\n\x10software_version\x18\r \x01(\tB\x0c\n\n_speed_kph\"e\n\nMotionEtag\x12\x12\n\nboot_epoch\x18\x01 \x01(\x04\x12\x15\n\rconnect_count\x18\x02 \x01(\x04\x12\x12\n\nhold_count\x18\x03 \x01(\x04\x12\x18\n\x10heartbeat_number\x18\x04 \x01(\x04\"\xa8\x03\n\x05Order\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x30\n\nset_status\x18\x02 \x01(\x0b\x32\x1a.haul.command.v1.SetStatusH\x00\x12\x32\n\x0bstart_route\x18\x03 \x01(\x0b\x32\x1b.haul.command.v1.StartRouteH\x00\x12)\n\x06resume\x18\x04 \x01(\x0b\x32\x17.haul.command.v1.ResumeH\x00\x12\x41\n\x13set_autonomous_mode\x18\x05 \x01(\x0b\x32\".haul.command.v1.SetAutonomousModeH\x00\x12\x39\n\x0flink_loss_drill\x18\x08 \x01(\x0b\x32\x1e.haul.command.v1.LinkLossDrillH\x00\x12\x30\n\nstop_drill\x18\t \x01(\x0b\x32\x1a.haul.command.v1.StopDrillH\x00\x12/\n\x0c\x65xpire_after\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tissued_by\x18\x07 \x01(\tB\x06\n\x04kind\"=\n\tSetStatus\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .haul.telemetry.v1.VehicleStatus\"\x1b\n\nStartRoute\x12\r\n\x05route\x18\x01 \x01(\t\"\x08\n\x06Resume\"$\n\x11SetAutonomousMode\x12\x0f\n\x07\x65nabled\x18\x01 \x01(\x08\"\x1f\n\rLinkLossDrill\x12\x0e\n\x06reason\x18\x01 \x01(\t\",\n\tStopDrill\x12\x0f\n\x07stop_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xee\x01\n\x0cOrderOutcome\x12\x12\n\nvehicle_id\x18\x01 \x01(\t\x12,\n\x06result\x18\x02 \x01(\x0e\x32\x1c.haul.command.v1.OrderResult\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x19\n\x11may_have_happened\x18\x05 \x01(\x08\x12.\n\nevent_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x08reaction\x18\x07 \x01(\x0b\x32\x1e.haul.command.v1.DrillReaction\"\xb3\x02\n\rDrillReaction\x12\x16\n\tspeed_kph\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x30\n\rbraking_after\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10standstill_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rbraking_bound\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10standstill_bound\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x07verdict\x18\x06 \x01(\x0e\x32\x1d.haul.command.v1.DrillVerdictB\x0c\n\n_speed_kph\"\x96\x01\n\x0bOrderRecord\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.haul.command.v1.Order\x12/\n\x0bissued_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x08outcomes\x18\x03 \x03(\x0b\x32\x1d.haul.command.v1.OrderOutcome*\xb3\x01\n\x0bOrderResult\x12\x1c\n\x18ORDER_RESULT_UNSPECIFIED\x10\x00\x12\x19\n\x15ORDER_RESULT_EXECUTED\x10\x01\x12\x19\n\x15ORDER_RESULT_REJECTED\x10\x02\x12\x18\n\x14ORDER_RESULT_EXPIRED\x10\x03\x12\x18\n\x14ORDER_RESULT_UNKNOWN\x10\x04\x12\x1c\n\x18ORDER_RESULT_UNAVAILABLE\x10\x05*\x85\x01\n\x0c\x44rillVerdict\x12\x1d\n\x19\x44RILL_VERDICT_UNSPECIFIED\x10\x00\x12\x18\n\x14\x44RILL_VERDICT_PASSED\x10\x01\x12\x18\n\x14\x44RILL_VERDICT_FAILED\x10\x02\x12\"\n\x1e\x44RILL_VERDICT_NOTHING_MEASURED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'haul.command.v1.order_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ORDERRESULT']._serialized_start=1593
-  _globals['_ORDERRESULT']._serialized_end=1772
+  _globals['_ORDERRESULT']._serialized_start=2141
+  _globals['_ORDERRESULT']._serialized_end=2320
+  _globals['_DRILLVERDICT']._serialized_start=2323
+  _globals['_DRILLVERDICT']._serialized_end=2456
   _globals['_MOTIONSTATE']._serialized_start=177
   _globals['_MOTIONSTATE']._serialized_end=685
   _globals['_MOTIONETAG']._serialized_start=687
   _globals['_MOTIONETAG']._serialized_end=788
   _globals['_ORDER']._serialized_start=791
-  _globals['_ORDER']._serialized_end=1106
-  _globals['_SETSTATUS']._serialized_start=1108
-  _globals['_SETSTATUS']._serialized_end=1169
-  _globals['_STARTROUTE']._serialized_start=1171
-  _globals['_STARTROUTE']._serialized_end=1198
-  _globals['_RESUME']._serialized_start=1200
-  _globals['_RESUME']._serialized_end=1208
-  _globals['_SETAUTONOMOUSMODE']._serialized_start=1210
-  _globals['_SETAUTONOMOUSMODE']._serialized_end=1246
-  _globals['_ORDEROUTCOME']._serialized_start=1249
-  _globals['_ORDEROUTCOME']._serialized_end=1437
-  _globals['_ORDERRECORD']._serialized_start=1440
-  _globals['_ORDERRECORD']._serialized_end=1590
+  _globals['_ORDER']._serialized_end=1215
+  _globals['_SETSTATUS']._serialized_start=1217
+  _globals['_SETSTATUS']._serialized_end=1278
+  _globals['_STARTROUTE']._serialized_start=1280
+  _globals['_STARTROUTE']._serialized_end=1307
+  _globals['_RESUME']._serialized_start=1309
+  _globals['_RESUME']._serialized_end=1317
+  _globals['_SETAUTONOMOUSMODE']._serialized_start=1319
+  _globals['_SETAUTONOMOUSMODE']._serialized_end=1355
+  _globals['_LINKLOSSDRILL']._serialized_start=1357
+  _globals['_LINKLOSSDRILL']._serialized_end=1388
+  _globals['_STOPDRILL']._serialized_start=1390
+  _globals['_STOPDRILL']._serialized_end=1434
+  _globals['_ORDEROUTCOME']._serialized_start=1437
+  _globals['_ORDEROUTCOME']._serialized_end=1675
+  _globals['_DRILLREACTION']._serialized_start=1678
+  _globals['_DRILLREACTION']._serialized_end=1985
+  _globals['_ORDERRECORD']._serialized_start=1988
+  _globals['_ORDERRECORD']._serialized_end=2138
 # @@protoc_insertion_point(module_scope)

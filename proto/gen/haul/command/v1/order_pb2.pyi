@@ -55,6 +55,32 @@ ORDER_RESULT_UNAVAILABLE: OrderResult.ValueType  # 5
 """No link; nothing was sent."""
 Global___OrderResult: _TypeAlias = OrderResult  # noqa: Y015
 
+class _DrillVerdict:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DrillVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DrillVerdict.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DRILL_VERDICT_UNSPECIFIED: _DrillVerdict.ValueType  # 0
+    DRILL_VERDICT_PASSED: _DrillVerdict.ValueType  # 1
+    """It braked and stood within the bounds."""
+    DRILL_VERDICT_FAILED: _DrillVerdict.ValueType  # 2
+    """It braked or stood too late, or was not seen to."""
+    DRILL_VERDICT_NOTHING_MEASURED: _DrillVerdict.ValueType  # 3
+    """It was not moving, or something else stopped it first: the drill shows nothing."""
+
+class DrillVerdict(_DrillVerdict, metaclass=_DrillVerdictEnumTypeWrapper):
+    """Whether a vehicle has kept to the bound in a drill."""
+
+DRILL_VERDICT_UNSPECIFIED: DrillVerdict.ValueType  # 0
+DRILL_VERDICT_PASSED: DrillVerdict.ValueType  # 1
+"""It braked and stood within the bounds."""
+DRILL_VERDICT_FAILED: DrillVerdict.ValueType  # 2
+"""It braked or stood too late, or was not seen to."""
+DRILL_VERDICT_NOTHING_MEASURED: DrillVerdict.ValueType  # 3
+"""It was not moving, or something else stopped it first: the drill shows nothing."""
+Global___DrillVerdict: _TypeAlias = DrillVerdict  # noqa: Y015
+
 @_typing.final
 class MotionState(_message.Message):
     """What the site knows of a vehicle's motion, and the etag that an order must carry."""
@@ -167,6 +193,8 @@ class Order(_message.Message):
     START_ROUTE_FIELD_NUMBER: _builtins.int
     RESUME_FIELD_NUMBER: _builtins.int
     SET_AUTONOMOUS_MODE_FIELD_NUMBER: _builtins.int
+    LINK_LOSS_DRILL_FIELD_NUMBER: _builtins.int
+    STOP_DRILL_FIELD_NUMBER: _builtins.int
     EXPIRE_AFTER_FIELD_NUMBER: _builtins.int
     ISSUED_BY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
@@ -181,6 +209,10 @@ class Order(_message.Message):
     @_builtins.property
     def set_autonomous_mode(self) -> Global___SetAutonomousMode: ...
     @_builtins.property
+    def link_loss_drill(self) -> Global___LinkLossDrill: ...
+    @_builtins.property
+    def stop_drill(self) -> Global___StopDrill: ...
+    @_builtins.property
     def expire_after(self) -> _duration_pb2.Duration:
         """The heartbeat in the etag must be younger than this when the vehicle executes. 1 to 60 s, 10 s where absent."""
 
@@ -192,14 +224,16 @@ class Order(_message.Message):
         start_route: Global___StartRoute | None = ...,
         resume: Global___Resume | None = ...,
         set_autonomous_mode: Global___SetAutonomousMode | None = ...,
+        link_loss_drill: Global___LinkLossDrill | None = ...,
+        stop_drill: Global___StopDrill | None = ...,
         expire_after: _duration_pb2.Duration | None = ...,
         issued_by: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_after", b"expire_after", "kind", b"kind", "resume", b"resume", "set_autonomous_mode", b"set_autonomous_mode", "set_status", b"set_status", "start_route", b"start_route"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_after", b"expire_after", "kind", b"kind", "link_loss_drill", b"link_loss_drill", "resume", b"resume", "set_autonomous_mode", b"set_autonomous_mode", "set_status", b"set_status", "start_route", b"start_route", "stop_drill", b"stop_drill"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_after", b"expire_after", "issued_by", b"issued_by", "kind", b"kind", "request_id", b"request_id", "resume", b"resume", "set_autonomous_mode", b"set_autonomous_mode", "set_status", b"set_status", "start_route", b"start_route"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_after", b"expire_after", "issued_by", b"issued_by", "kind", b"kind", "link_loss_drill", b"link_loss_drill", "request_id", b"request_id", "resume", b"resume", "set_autonomous_mode", b"set_autonomous_mode", "set_status", b"set_status", "start_route", b"start_route", "stop_drill", b"stop_drill"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["set_status", "start_route", "resume", "set_autonomous_mode"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["set_status", "start_route", "resume", "set_autonomous_mode", "link_loss_drill", "stop_drill"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -285,6 +319,62 @@ class SetAutonomousMode(_message.Message):
 Global___SetAutonomousMode: _TypeAlias = SetAutonomousMode  # noqa: Y015
 
 @_typing.final
+class LinkLossDrill(_message.Message):
+    """A drill: the vehicle measures how it reacts when leave to move ends, and says so in a second outcome of this order.
+    The first one, EXECUTED, says that it takes part; it refuses where its own configuration does not consent. Nothing
+    about a drill lets a vehicle move.
+
+    This one: it takes no permits from now on, as if the link were gone, brakes when the last one has run out, and holds
+    LINK_LOST until RESUME.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """In the words of whoever asks for it, at most 500 characters."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LinkLossDrill: _TypeAlias = LinkLossDrill  # noqa: Y015
+
+@_typing.final
+class StopDrill(_message.Message):
+    """A drill too. The vehicle measures its reaction to this stop, which whoever drills issues once it takes part. That is a
+    stop like any other, and it is released like any other.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STOP_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    stop_id: _builtins.str
+    """UUIDv7."""
+    reason: _builtins.str
+    """In the words of whoever asks for it, at most 500 characters."""
+    def __init__(
+        self,
+        *,
+        stop_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "stop_id", b"stop_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopDrill: _TypeAlias = StopDrill  # noqa: Y015
+
+@_typing.final
 class OrderOutcome(_message.Message):
     """What became of an order at one vehicle."""
 
@@ -296,6 +386,7 @@ class OrderOutcome(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     MAY_HAVE_HAPPENED_FIELD_NUMBER: _builtins.int
     EVENT_TIME_FIELD_NUMBER: _builtins.int
+    REACTION_FIELD_NUMBER: _builtins.int
     vehicle_id: _builtins.str
     result: Global___OrderResult.ValueType
     reason: _builtins.str
@@ -305,6 +396,10 @@ class OrderOutcome(_message.Message):
     may_have_happened: _builtins.bool
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def reaction(self) -> Global___DrillReaction:
+        """Of a drill, once it is over. Where nothing was measured, reason says why."""
+
     def __init__(
         self,
         *,
@@ -314,14 +409,68 @@ class OrderOutcome(_message.Message):
         message: _builtins.str = ...,
         may_have_happened: _builtins.bool = ...,
         event_time: _timestamp_pb2.Timestamp | None = ...,
+        reaction: Global___DrillReaction | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "reaction", b"reaction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "may_have_happened", b"may_have_happened", "message", b"message", "reason", b"reason", "result", b"result", "vehicle_id", b"vehicle_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "may_have_happened", b"may_have_happened", "message", b"message", "reaction", b"reaction", "reason", b"reason", "result", b"result", "vehicle_id", b"vehicle_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OrderOutcome: _TypeAlias = OrderOutcome  # noqa: Y015
+
+@_typing.final
+class DrillReaction(_message.Message):
+    """What a vehicle has measured of itself in a drill, on its own clock, and what the command service makes of it. Spans
+    run from the moment when the vehicle began to take no permits, or when the stop took hold of it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEED_KPH_FIELD_NUMBER: _builtins.int
+    BRAKING_AFTER_FIELD_NUMBER: _builtins.int
+    STANDSTILL_AFTER_FIELD_NUMBER: _builtins.int
+    BRAKING_BOUND_FIELD_NUMBER: _builtins.int
+    STANDSTILL_BOUND_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    speed_kph: _builtins.float
+    """The last one before leave to move ended."""
+    verdict: Global___DrillVerdict.ValueType
+    @_builtins.property
+    def braking_after(self) -> _duration_pb2.Duration:
+        """Until the brakes were measured. Absent: they were not."""
+
+    @_builtins.property
+    def standstill_after(self) -> _duration_pb2.Duration:
+        """Until speed 0 was measured. Absent: it was not."""
+
+    @_builtins.property
+    def braking_bound(self) -> _duration_pb2.Duration:
+        """By the command service, as are the fields after it: lease_ttl and one control period."""
+
+    @_builtins.property
+    def standstill_bound(self) -> _duration_pb2.Duration:
+        """That, and speed / the lowest deceleration of the vehicle. Absent where one of them is unknown."""
+
+    def __init__(
+        self,
+        *,
+        speed_kph: _builtins.float | None = ...,
+        braking_after: _duration_pb2.Duration | None = ...,
+        standstill_after: _duration_pb2.Duration | None = ...,
+        braking_bound: _duration_pb2.Duration | None = ...,
+        standstill_bound: _duration_pb2.Duration | None = ...,
+        verdict: Global___DrillVerdict.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_speed_kph", b"_speed_kph", "braking_after", b"braking_after", "braking_bound", b"braking_bound", "speed_kph", b"speed_kph", "standstill_after", b"standstill_after", "standstill_bound", b"standstill_bound"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_speed_kph", b"_speed_kph", "braking_after", b"braking_after", "braking_bound", b"braking_bound", "speed_kph", b"speed_kph", "standstill_after", b"standstill_after", "standstill_bound", b"standstill_bound", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__speed_kph: _TypeAlias = _typing.Literal["speed_kph"]  # noqa: Y015
+    _WhichOneofArgType__speed_kph: _TypeAlias = _typing.Literal["_speed_kph", b"_speed_kph"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__speed_kph) -> _WhichOneofReturnType__speed_kph | None: ...
+
+Global___DrillReaction: _TypeAlias = DrillReaction  # noqa: Y015
 
 @_typing.final
 class OrderRecord(_message.Message):
