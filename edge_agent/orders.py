@@ -18,7 +18,6 @@ from pitwall.domain.order import (
     OwnMotion,
     RequestMemory,
     Resume,
-    SetAutonomousMode,
     SetStatus,
     StartRoute,
     judge,
@@ -121,5 +120,4 @@ class OrderDesk:
                 return gate.set_status(VehicleStatus.ROUTING, now_s, cause)
             case SetStatus(status):
                 return gate.set_status(status, now_s, cause)
-            case SetAutonomousMode(enabled):
-                return gate.set_autonomous(enabled, now_s, cause)
+        return gate.set_autonomous(kind.enabled, now_s, cause)
