@@ -44,7 +44,7 @@ up: install ## the same in the background: [VEHICLES=12] [RATE_HZ=1] [TIME_SCALE
 down: install-python ## stops it; nothing is left running
 	@$(STACK) down
 
-# --- checks: `check` needs no server, `test` and `chaos` start their own --------------------------------------------
+# --- checks: `test` and `chaos` start servers of their own, the others need none --------------------------------------
 
 .PHONY: check
 check: install-python lint types imports ## the fast part, under a minute
@@ -58,6 +58,17 @@ test: install promtool lint types imports ## everything, on servers of its own: 
 .PHONY: chaos
 chaos: install ## kills every server and service in turn, on a stack of its own: 5 to 10 minutes
 	@$(PYTEST) -s -m chaos tests/integration
+
+.PHONY: mutation
+mutation: install-python ## changes the pure cores bit by bit: their tests must notice: [MODULE=pitwall.domain.permit]
+	@$(BIN)/python -m tests.mutation $(call option,MODULE)
+
+.PHONY: soak
+soak: install-python ## state machines, interleavings, the model: [STEPS=] [INTERLEAVINGS=] [EVENTS=1000000] [SEED=1]
+	@$(BIN)/python -m tests.soak $(foreach one,STEPS INTERLEAVINGS EVENTS SEED,$(call option,$(one)))
+
+# `--steps=5` where STEPS is 5.
+option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z)=$($(1)))
 
 # Fetched before a test that wants it has to be in time. Where it can't be had (69), that test is skipped.
 .PHONY: promtool
@@ -104,6 +115,6 @@ bench: install ## measures; a table here, JSON under .pitwall/bench/
 .PHONY: clean
 clean: ## stops the stack and removes what the other commands made
 	@if [ -x $(BIN)/python ]; then $(STACK) clean; fi
-	@rm -rf .venv flink_jobs/.venv $(addsuffix /target,$(JAR_FOLDERS) deploy/observability) .pitwall-test
+	@rm -rf .venv flink_jobs/.venv $(addsuffix /target,$(JAR_FOLDERS) deploy/observability) .pitwall-test mutants
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

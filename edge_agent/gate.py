@@ -132,7 +132,7 @@ class Gate:
         lapsed = self.lapse(now_s)
         if ttl_s <= 0 and denial is PermitDenial.NO_MAJORITY:
             return lapsed
-        self._permit.grant(number, ttl_s, now_s)
+        self._permit.grant(number, ttl_s)
         self._had_leave = self._had_leave or (self.hold is MotionHold.NONE and self._permit.valid(now_s))
         return in_order(lapsed + self.lapse(now_s))
 
@@ -145,7 +145,7 @@ class Gate:
         progress = self.stages.measured(sample)
         if progress:
             effects = [*effects, ReportStops(progress)]
-        return in_order(effects) if effects else effects
+        return in_order(effects)
 
     def cut_off(self, now_s: float) -> Effects:
         """The connection to the vehicle below has ended. It brakes by itself, and must not drive on by itself."""

@@ -12,7 +12,6 @@ from edge_agent.gate import Gate
 from edge_agent.limits import MAX_PENDING_ORDERS
 from edge_agent.vehicle import VehicleSample
 from pitwall.domain.order import (
-    LinkLossDrill,
     MotionEtag,
     Order,
     OrderOutcome,
@@ -23,7 +22,6 @@ from pitwall.domain.order import (
     SetAutonomousMode,
     SetStatus,
     StartRoute,
-    StopDrill,
     judge,
 )
 from pitwall.domain.vehicle_state import VehicleStatus
@@ -136,8 +134,8 @@ class OrderDesk:
         return judge(order, etag, own, gate.heartbeats.age_s(etag.heartbeat_number, now_s))
 
     def _execute(self, order: Order, now_s: float) -> list[Effect]:
-        gate, cause = self._gate, f"order {order.request_id}"
-        match order.kind:
+        gate, kind, cause = self._gate, order.kind, f"order {order.request_id}"
+        match kind:
             case Resume():
                 return gate.resume(now_s, cause)
             case StartRoute():
@@ -146,6 +144,5 @@ class OrderDesk:
                 return gate.set_status(status, now_s, cause)
             case SetAutonomousMode(enabled):
                 return gate.set_autonomous(enabled, now_s, cause)
-            case LinkLossDrill() | StopDrill() as drill:
-                self.drill.begin(order.request_id, drill, now_s)
-                return []
+        self.drill.begin(order.request_id, kind, now_s)
+        return []

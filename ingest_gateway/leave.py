@@ -6,6 +6,7 @@ still on its way counts only if it answers a beat from after the waking.
 """
 
 from collections.abc import Sequence
+from math import inf
 
 from pitwall.domain.permit import LeaseBook, PermitDenial, PermitTerms, permit_ttl_s
 
@@ -17,7 +18,7 @@ class Leave:
         self._book = LeaseBook(members)
         self._members, self._terms = tuple(members), terms
         self._awake_s = now_s
-        self._first_beat_awake = 0
+        self._first_beat_awake: float = 0  # inf: no beat has been sent since the waking
         #: How often this process has found itself asleep.
         self.sleeps = 0
         self.last_sleep_s = 0.0
@@ -50,14 +51,10 @@ class Leave:
         """Whether it has slept too long since the last look, or is not fully awake: no beat sent since."""
         slept_s, self._awake_s = now_s - self._awake_s, now_s
         if slept_s <= self._terms.lease_ttl_s:
-            return self._first_beat_awake == _NEVER
+            return self._first_beat_awake == inf
         self.sleeps += 1
         self.last_sleep_s = slept_s
         for member in self._members:
             self._book.drop(member)
-        self._first_beat_awake = _NEVER
+        self._first_beat_awake = inf
         return True
-
-
-#: No beat has been sent since the waking: no lease counts.
-_NEVER = 2**64

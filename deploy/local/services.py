@@ -91,7 +91,6 @@ def _agents(options: StackOptions, first: int) -> Part:
     data = places.data / name
     keys: dict[str, Value] = {
         "fleet": min(VEHICLES_PER_AGENTS, options.vehicles - first + 1),
-        "fleet_first": first,
         "replay": first == 1 and options.replay is not None,
         "gateways": [address(ports[f"gateway-{i}"]) for i in range(1, options.gateways + 1)],
         "data_dir": data,
@@ -106,6 +105,8 @@ def _agents(options: StackOptions, first: int) -> Part:
         "drills": options.drills,
         "metrics_address": address(ports[f"{name}-metrics"]),
     }
+    if first > 1:
+        keys["fleet_first"] = first
     part = service(options, name, "edge_agent", toml_text(keys), {})
     return Part(part.processes, part.files, (Directory(data),))
 

@@ -94,7 +94,7 @@ class PermitHolder:
         self._until_s = -inf
         self._void_before = 0
 
-    def grant(self, number: int, ttl_s: float, now_s: float) -> bool:
+    def grant(self, number: int, ttl_s: float) -> bool:
         """Takes an answer to a heartbeat. The newest heartbeat wins; a void or unknown one does nothing.
 
         Returns whether it was taken. A ttl of 0 takes leave away at once.
@@ -147,7 +147,7 @@ class LeaseBook:
 
     def majority_until_s(self) -> float:
         """Until when a majority of leases is unexpired; -inf where there never was one."""
-        return sorted(self._until_s.values(), reverse=True)[majority(len(self._until_s)) - 1]
+        return sorted(self._until_s.values())[-majority(len(self._until_s))]
 
     def remaining_s(self, now_s: float) -> float:
         """How long a permit written now may last; 0 without a majority."""

@@ -253,8 +253,8 @@ class Latches:
         self._latched = frozenset(latched)
         # What of a version of the set applies to the vehicle: the stops that hold it wherever it is, and the zones.
         self._known: tuple[StopSet, int] | None = None
-        self._anywhere: frozenset[str] = frozenset()
-        self._zones: tuple[tuple[str, Zone], ...] = ()
+        self._anywhere: frozenset[str]
+        self._zones: tuple[tuple[str, Zone], ...]
 
     @property
     def stop_ids(self) -> frozenset[str]:

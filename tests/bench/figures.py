@@ -48,23 +48,27 @@ def figure(what: str, seconds: Sequence[float]) -> Figure:
 
 def publish(name: str, figures: Sequence[Figure], *, seed: int, beside: Mapping[str, float] | None = None) -> None:
     """A table on the screen and JSON in bench/ of PITWALL_HOME. `beside`: what is no time, by name and unit."""
-    folder = Path(os.environ.get("PITWALL_HOME") or ".pitwall").absolute() / "bench"
-    now = datetime.now(UTC)
-    machine = {"cores": os.cpu_count(), "machine": platform.machine(), "kernel": platform.release()}
-    versions = {package: version(package) for package in ("grpcio", "protobuf", "confluent-kafka", "uvloop")}
-    table = Table("", "count", "p50 ms", "p99 ms", "max ms", title=f"{name}, {machine['cores']} cores, seed {seed}")
+    table = Table("", "count", "p50 ms", "p99 ms", "max ms", title=f"{name}, {os.cpu_count()} cores, seed {seed}")
     for row in figures:
         table.add_row(row.what, f"{row.count:,}", f"{row.p50_ms:.2f}", f"{row.p99_ms:.2f}", f"{row.max_ms:.2f}")
     Console().print(table)
     for what, value in (beside or {}).items():
         print(f"{what}: {value:,.1f}")
+    packages = ("grpcio", "protobuf", "confluent-kafka", "uvloop")
+    write(name, seed, packages, figures=[asdict(row) for row in figures], beside=dict(beside or {}))
+
+
+def write(name: str, seed: int, packages: Sequence[str], **told: object) -> None:
+    """JSON in bench/ of PITWALL_HOME."""
+    folder = Path(os.environ.get("PITWALL_HOME") or ".pitwall").absolute() / "bench"
     folder.mkdir(parents=True, exist_ok=True)
-    told = {
+    now = datetime.now(UTC)
+    whence = {
         "name": name,
         "time": now.isoformat(),
         "seed": seed,
-        "machine": machine,
+        "machine": {"cores": os.cpu_count(), "machine": platform.machine(), "kernel": platform.release()},
         "python": platform.python_version(),
+        "versions": {package: version(package) for package in packages},
     }
-    told |= {"versions": versions, "figures": [asdict(row) for row in figures], "beside": dict(beside or {})}
-    (folder / f"{name}-{now:%Y%m%dT%H%M%SZ}.json").write_text(json.dumps(told, indent=2) + "\n")
+    (folder / f"{name}-{now:%Y%m%dT%H%M%SZ}.json").write_text(json.dumps(whence | told, indent=2) + "\n")

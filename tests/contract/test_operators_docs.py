@@ -1,4 +1,4 @@
-"""docs/operators.md and docs/operations.md leave nothing out that a screen can say or that can go down."""
+"""What docs/ says to operators is complete: what a screen can say, what can go down. And its figures are ours."""
 
 import re
 import subprocess
@@ -14,11 +14,13 @@ from command_service.store import Store
 from console import cli
 from flink_jobs.rules import RULES, Side
 from pitwall.domain.order import STALE_REASONS
+from pitwall.domain.stop_set import MAX_ACTIVE_STOPS, MAX_ACTIVE_ZONES
 from tests.support import compose
 
 ROOT = Path(__file__).parents[2]
 OPERATORS = (ROOT / "docs/operators.md").read_text()
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
+STOP_PATH = (ROOT / "docs/stop-path.md").read_text()
 
 SHOWN = {
     "VEHICLE_STATUS_": telemetry_pb2.VehicleStatus,
@@ -51,6 +53,10 @@ def test_every_value_that_a_screen_shows_is_explained(prefix: str, enum: EnumTyp
     values = {name.removeprefix(prefix) for name in enum.DESCRIPTOR.values_by_name} - {"UNSPECIFIED"}
     assert values
     assert values - explained(OPERATORS) == set()
+
+
+def test_the_limits_of_the_set_are_those_in_force() -> None:
+    assert f"A site may have {MAX_ACTIVE_STOPS:,} active stops, {MAX_ACTIVE_ZONES:,} of them for zones" in STOP_PATH
 
 
 def test_every_reason_for_which_a_vehicle_refuses_an_order_is_explained() -> None:

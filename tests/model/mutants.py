@@ -21,7 +21,7 @@ from command_service.peer import Peer
 from edge_agent.gate import Effects, Gate
 from ingest_gateway.link_state import LeaseGranted, LinkState
 from pitwall import wire
-from pitwall.domain.permit import LeaseBook, PermitDenial, PermitHolder, PermitTerms
+from pitwall.domain.permit import LeaseBook, PermitDenial, PermitTerms
 from pitwall.domain.stop_set import Latches, SetDelta, StopSet
 from pitwall.domain.vehicle_state import MotionHold
 
@@ -66,11 +66,15 @@ def _set_replaces() -> Patches:
 
 
 def _permit_from_arrival() -> Patches:
-    def grant(holder: PermitHolder, number: int, ttl_s: float, now_s: float) -> bool:
-        holder._until_s = now_s + ttl_s
-        return True
+    permit = Gate.permit
 
-    return [(PermitHolder, "grant", grant)]
+    def arrived(gate: Gate, number: int, ttl_s: float, now_s: float, denial: PermitDenial) -> Effects:
+        effects = permit(gate, number, ttl_s, now_s, denial)
+        if ttl_s > 0:
+            gate._permit._until_s = now_s + ttl_s
+        return effects
+
+    return [(Gate, "permit", arrived)]
 
 
 def _lost_journal_grants() -> Patches:

@@ -1,7 +1,7 @@
 """What holds for every unit test."""
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
-# How long an example takes says more about what else the machine does than about the code.
-settings.register_profile("pitwall", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("pitwall")
+from tests.support.machines import USUAL
+
+settings.load_profile(USUAL)

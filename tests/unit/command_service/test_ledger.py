@@ -411,6 +411,8 @@ def test_only_what_can_hold_nobody_any_more_makes_room(scope: Scope, released: l
         say(ledger, "A", Stage.RELEASED)
         ledger.released(["s"], released, 2.0)
     ledger.open(stop(named("B"), "t"), [there("B")], 3.0)
+    ledger.thin(ledger.pairs)
+    assert ledger.get("s") is not None, "there is room"
     ledger.thin(0)
     assert (ledger.get("s") is None) is dropped
     assert ledger.get("t") is not None

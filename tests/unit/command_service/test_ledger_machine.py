@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -11,6 +10,7 @@ from command_service.progress import Reach, Stage, VehicleNow
 from pitwall.domain.geo import Position, Zone
 from pitwall.domain.permit import PermitTerms, majority
 from pitwall.domain.stop_set import FleetScope, Scope, Stop, VehicleScope, ZoneScope
+from tests.support.machines import as_test
 
 MEMBERS = ("c1", "c2", "c3")
 VEHICLES = ("A", "B", "C", "D")
@@ -32,6 +32,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.opened: set[str] = set()
         self.stages: dict[tuple[str, str], Stage] = {}
         self.acks: dict[str, set[str]] = {}
+        self.remembered: set[str] = set()
         self.released_pairs: set[tuple[str, str]] = set()
         self.spoke_released: set[tuple[str, str]] = set()
         self.seen: dict[str, dict[str, tuple[Stage, bool]]] = {}
@@ -76,8 +77,15 @@ class LedgerMachine(RuleBasedStateMachine):
         before = len(acks)
         if stop_id in self.opened and member in MEMBERS:
             acks.add(member)
-        crossed = before < majority(3) <= len(acks)
+        crossed = before < majority(3) <= len(acks) and stop_id not in self.remembered
         assert self.ledger.journaled(stop_id, member, 1) is crossed
+
+    @rule(stop_id=stop_ids)
+    def issued_before_a_restart(self, stop_id: str) -> None:
+        """The journal says so."""
+        self.ledger.restore_issued(stop_id, 1)
+        if stop_id in self.opened:
+            self.remembered.add(stop_id)
 
     @rule(seconds=st.floats(0, 5))
     def tick(self, seconds: float) -> None:
@@ -95,6 +103,11 @@ class LedgerMachine(RuleBasedStateMachine):
             assert picture == {p.vehicle_id: (p.stage, p.linked) for p in entry.vehicles.values()}
 
     @invariant()
+    def every_stop_has_its_entry(self) -> None:
+        assert {entry.stop_id for entry in self.ledger.entries()} == self.opened
+        assert len(self.ledger) == len(self.opened)
+
+    @invariant()
     def sums_add_up(self) -> None:
         for stop_id in self.opened:
             entry, summary = self.ledger[stop_id], self.ledger.summary(stop_id)
@@ -107,7 +120,8 @@ class LedgerMachine(RuleBasedStateMachine):
             )
             still_to_stand = [p for p in entry.vehicles.values() if p.stage < Stage.STANDSTILL]
             assert entry.settled == all(p.released_in_set and p.stage is Stage.NONE for p in still_to_stand)
-            assert summary.confirmed == (len(self.acks.get(stop_id, ())) >= majority(3))
+            acked = len(self.acks.get(stop_id, ())) >= majority(3)
+            assert summary.confirmed is (acked or stop_id in self.remembered)
 
     @invariant()
     def stages_only_advance(self) -> None:
@@ -132,5 +146,4 @@ class LedgerMachine(RuleBasedStateMachine):
                     assert progress.reach is Reach.PENDING
 
 
-LedgerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-TestLedgerMachine = LedgerMachine.TestCase
+TestLedgerMachine = as_test(LedgerMachine, runs=100)

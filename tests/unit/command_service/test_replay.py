@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from haul.command.v1 import event_pb2
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -23,6 +22,7 @@ from pitwall.domain.order import MotionEtag, Order, OrderOutcome, OrderResult, R
 from pitwall.domain.permit import PermitTerms
 from pitwall.domain.stop_set import Scope, SetDelta
 from pitwall.ids import uuid7
+from tests.support.machines import as_test
 from tests.unit.command_service.samples import FIRST, FLEET, NS, WHEN, at, named, opened, release, stop
 
 VEHICLES = ("TRUCK-A", "TRUCK-B", "TRUCK-C")
@@ -148,8 +148,7 @@ class ReplayMachine(RuleBasedStateMachine):
         assert all(restarted.ledger.summary(stop.stop_id).pending == 0 for stop in restarted.stops.snapshot().stops)
 
 
-ReplayMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
-TestReplayMachine = ReplayMachine.TestCase
+TestReplayMachine = as_test(ReplayMachine, runs=25, steps=20)
 
 
 def test_whoever_connects_after_a_release_for_all_is_in_scope_of_nothing_after_a_restart_either() -> None:

@@ -6,13 +6,13 @@ confirmed. And when everything works again, everybody knows the same.
 
 from dataclasses import replace
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from command_service.core import CommandCore
 from command_service.effects import Ack, Awaited
 from pitwall.domain.permit import majority
+from tests.support.machines import as_test
 from tests.unit.command_service.samples import FLEET, WHEN, named, release, stop
 from tests.unit.command_service.site import ALL, Member, Site
 
@@ -156,10 +156,8 @@ class SiteOfFive(SiteMachine):
     size = 5
 
 
-SiteMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=20, deadline=None)
-SiteOfFive.TestCase.settings = settings(max_examples=50, stateful_step_count=20, deadline=None)
-TestSiteOfThree = SiteMachine.TestCase
-TestSiteOfFive = SiteOfFive.TestCase
+TestSiteOfThree = as_test(SiteMachine, runs=200, steps=20)
+TestSiteOfFive = as_test(SiteOfFive, runs=50, steps=20)
 
 
 # One that no dice are needed for

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from random import Random
 
 import pytest
 from hypothesis import given
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 
 from pitwall.domain.geo import Position, Zone
 from pitwall.domain.stop_set import (
-    POSITION_MAX_AGE_S,
     FleetScope,
     Latches,
     Release,
@@ -70,6 +68,7 @@ def test_merging_returns_what_was_new_and_only_that() -> None:
     stops = StopSet()
     first = stops.merge([stop("s1")], [release("r1", "s1")])
     assert first == SetDelta((stop("s1"),), (release("r1", "s1"),))
+    assert stops.get("s1") == stop("s1")
     assert stops.merge([stop("s1"), stop("s2")], [release("r1", "s1")]) == SetDelta((stop("s2"),))
     assert not stops.merge([stop("s1")])
 
@@ -91,17 +90,15 @@ def test_two_stops_under_one_id_hold_whoever_either_holds(one: Scope, other: Sco
         stops.merge([stop("s", first)])
         assert bool(stops.merge([stop("s", second)])) is (first != FleetScope())
         assert {vehicle_id for vehicle_id in "ABC" if stops.holds(vehicle_id)} == set(held)
+        assert [len(stops.applies_to(vehicle_id)) for vehicle_id in held] == [1] * len(held)
         assert not stops.merge([stop("s", one), stop("s", other)])
 
 
 def test_a_stop_is_a_vehicles_own_only_while_all_say_so() -> None:
     own = replace(stop("s", named("A")), issuing_vehicle_id="A")
-    for first, second in ((own, stop("s")), (stop("s"), own)):
-        stops = StopSet()
-        stops.merge([first, second])
-        joined = stops.get("s")
-        assert joined is not None
-        assert (joined.scope, joined.issuing_vehicle_id) == (FleetScope(), None)
+    for other, issuer in ((stop("s"), None), (replace(own, scope=FleetScope()), "A")):
+        assert join(own, other) == join(other, own)
+        assert join(own, other) == replace(own, scope=FleetScope(), issuing_vehicle_id=issuer)
 
 
 def test_a_release_takes_away_just_the_pairs_that_it_names() -> None:
@@ -178,18 +175,24 @@ def test_a_vehicle_gets_the_release_of_what_it_brought_along() -> None:
 
 def test_compaction_forgets_what_is_old_and_released_and_nothing_else() -> None:
     stops = StopSet()
-    old = NOW - timedelta(days=91)
+    old, edge = NOW - timedelta(days=91), NOW - timedelta(days=90)
     stops.merge(
-        [stop("old", issued_time=old), stop("old-active", issued_time=old), stop("new")],
-        [release("r1", "old"), release("r2", "new old")],
+        [
+            stop("old", issued_time=old),
+            stop("old-active", issued_time=old),
+            stop("new"),
+            stop("edge", issued_time=edge),
+        ],
+        [release("r1", "old"), release("r2", "new old"), release("r3", "edge")],
     )
-    assert stops.compact(NOW - timedelta(days=90)) == 1
+    assert stops.compact(edge) == 1
     assert "old" not in stops
+    assert "edge" in stops
     assert stops.active_stops() == (stop("old-active", issued_time=old),)
     # The release that also names a younger stop stays.
     assert stops.is_released("new", "A")
     # Brought back by a vehicle that was away, r2 still knows it; without such a release it would be active again.
-    assert stops.snapshot().releases == (release("r2", "new old"),)
+    assert stops.snapshot().releases == (release("r2", "new old"), release("r3", "edge"))
 
 
 def test_a_forgotten_stop_that_a_vehicle_brings_back_is_active_again() -> None:
@@ -202,65 +205,6 @@ def test_a_forgotten_stop_that_a_vehicle_brings_back_is_active_again() -> None:
 
 
 SCOPES = st.sampled_from([FleetScope(), ZoneScope(PIT), named("A"), named("B"), named("A", "B")])
-STOPS = st.lists(st.builds(stop, st.sampled_from("123456"), SCOPES), max_size=6, unique_by=lambda s: s.stop_id)
-RELEASES = st.lists(
-    st.builds(
-        lambda rid, sids, vids: Release(rid, sids, vids, "safe", "somebody", NOW),
-        st.sampled_from("abcdef"),
-        st.frozensets(st.sampled_from("123456"), min_size=1, max_size=3),
-        st.frozensets(st.sampled_from("AB"), max_size=2),
-    ),
-    max_size=6,
-    unique_by=lambda r: r.release_id,
-)
-
-
-def model(stops: list[Stop], releases: list[Release], vehicle_id: str) -> set[str]:
-    """The definition, word by word."""
-    in_scope = {s.stop_id for s in stops if not isinstance(s.scope, VehicleScope) or vehicle_id in s.scope.vehicle_ids}
-    return {
-        s
-        for s in in_scope
-        if not any(s in r.stop_ids and (not r.vehicle_ids or vehicle_id in r.vehicle_ids) for r in releases)
-    }
-
-
-@given(STOPS, RELEASES, st.randoms(use_true_random=False))
-def test_whatever_the_order_and_the_repeats_the_set_is_the_definition(
-    stops: list[Stop], releases: list[Release], random: Random
-) -> None:
-    frames = [SetDelta((s,), ()) for s in stops] + [SetDelta((), (r,)) for r in releases]
-    frames += random.choices(frames, k=4) if frames else []
-    random.shuffle(frames)
-    merged = StopSet()
-    for frame in frames:
-        merged.merge(frame.stops, frame.releases)
-    for vehicle_id in ("A", "B", "C"):
-        expected = model(stops, releases, vehicle_id)
-        assert applying(merged, vehicle_id) == expected
-        assert merged.holds(vehicle_id) == any(
-            not isinstance(s.scope, ZoneScope) for s in stops if s.stop_id in expected
-        )
-
-
-@given(STOPS, RELEASES, STOPS, RELEASES)
-def test_two_parties_that_exchange_their_sets_hold_the_same(
-    stops_a: list[Stop], releases_a: list[Release], stops_b: list[Stop], releases_b: list[Release]
-) -> None:
-    known_releases = {r.release_id: r for r in releases_a}
-    releases_b = [known_releases.get(r.release_id, r) for r in releases_b]
-    a, b = StopSet(), StopSet()
-    a.merge(stops_a, releases_a)
-    b.merge(stops_b, releases_b)
-    before_a, before_b = a.snapshot(), b.snapshot()
-    a.merge(before_b.stops, before_b.releases)
-    b.merge(before_a.stops, before_a.releases)
-    assert set(a.snapshot().stops) == set(b.snapshot().stops)
-    assert set(a.snapshot().releases) == set(b.snapshot().releases)
-    for vehicle_id in ("A", "B", "C"):
-        assert applying(a, vehicle_id) == applying(b, vehicle_id)
-
-
 JOINED = st.builds(
     Stop,
     st.just("s"),
@@ -295,8 +239,8 @@ def zone_set(zone: Zone = PIT) -> StopSet:
         (OUTSIDE, 0.0, False),
         # Unknown, or too old to go by, counts as inside.
         (None, 0.0, True),
-        (OUTSIDE, POSITION_MAX_AGE_S, False),
-        (OUTSIDE, POSITION_MAX_AGE_S + 0.001, True),
+        (OUTSIDE, 5.0, False),
+        (OUTSIDE, 5.001, True),
     ],
 )
 def test_a_zone_fails_wide(position: Position | None, age: float, latched: bool) -> None:
@@ -331,41 +275,31 @@ def test_latches_from_before_a_reboot_hold_although_the_set_is_empty() -> None:
     assert latches.stop_ids == {"old"}
 
 
-OPERATIONS = st.lists(
-    st.one_of(
-        st.tuples(st.just("stop"), st.sampled_from(["a", "b", "z", "y"])),
-        st.tuples(st.just("release"), st.sampled_from(["a", "b", "z", "y"])),
-        st.tuples(st.just("release for A"), st.sampled_from(["a", "z"])),
-        st.tuples(st.just("forget"), st.just("")),
-        st.tuples(st.just("at"), st.sampled_from(["inside", "outside", "unknown"])),
-    ),
-    max_size=25,
-)
-OFFERED: dict[str, Scope] = {"a": named("A"), "b": named("B"), "z": ZoneScope(PIT), "y": ZoneScope(PIT)}
-PLACES = {"inside": INSIDE, "outside": OUTSIDE, "unknown": None}
+class CountingSet(StopSet):
+    asked = 0
+
+    def applies_to(self, vehicle_id: str) -> tuple[Stop, ...]:
+        self.asked += 1
+        return super().applies_to(vehicle_id)
 
 
-@given(OPERATIONS)
-def test_what_is_remembered_of_a_set_is_what_the_set_says(operations: list[tuple[str, str]]) -> None:
-    """Latches sort the set once for each version: judged anew from its beginning it must say the same."""
-    stops, latches, place = StopSet(), Latches("A"), OUTSIDE
-    for number, (operation, name) in enumerate(operations):
-        match operation:
-            case "stop":
-                stops.merge([stop(name, OFFERED[name])])
-            case "release":
-                stops.merge(releases=[release(f"r{number}", name)])
-            case "release for A":
-                stops.merge(releases=[release(f"r{number}", name, "A")])
-            case "forget":
-                stops.compact(NOW + timedelta(days=1))
-            case _:
-                place = PLACES[name]  # type: ignore[assignment]
-        before = latches.stop_ids
-        change = latches.update(stops, place, 0.0)
-        anew = Latches("A", before)
-        assert anew.update(stops, place, 0.0) == change
-        assert anew.stop_ids == latches.stop_ids
+def test_what_applies_is_sorted_once_for_each_version() -> None:
+    """A gate judges twenty times a second, and 500 zones must not cost it a core."""
+    latches, stops = Latches("A"), CountingSet()
+    for asked in (1, 2):
+        stops.merge([stop(f"z{asked}", ZoneScope(PIT))])
+        for position in (OUTSIDE, OUTSIDE, INSIDE):
+            latches.update(stops, position, 0)
+        assert stops.asked == asked
+
+
+def test_another_set_is_judged_anew_though_its_version_is_the_same() -> None:
+    latches, stops, other = Latches("A"), StopSet(), StopSet()
+    stops.merge([stop("s", named("B"))])
+    other.merge([stop("s", named("A"))])
+    assert stops.version == other.version
+    assert not latches.update(stops, OUTSIDE, 0)
+    assert latches.update(other, OUTSIDE, 0).latched == {"s"}
 
 
 def test_the_version_tells_every_change_and_nothing_else() -> None:

@@ -6,7 +6,7 @@ were ever granted. After every step, what the gate allows must follow from the m
 
 from dataclasses import dataclass
 
-from hypothesis import event, settings
+from hypothesis import event
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -18,6 +18,7 @@ from edge_agent.vehicle import Verdict
 from pitwall.domain.permit import PermitDenial
 from pitwall.domain.stop_set import FleetScope, Scope, SetDelta, VehicleScope
 from pitwall.domain.vehicle_state import MOVING, MotionHold, VehicleStatus
+from tests.support.machines import as_test
 from tests.unit.edge_agent.builders import (
     INSIDE,
     OTHER,
@@ -270,5 +271,4 @@ class GateMachine(RuleBasedStateMachine):
         assert not (self.gate.latched and self.gate.status in MOVING)
 
 
-TestGateMachine = GateMachine.TestCase
-TestGateMachine.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+TestGateMachine = as_test(GateMachine, runs=300)

@@ -1,13 +1,13 @@
 """Which readings go next, in which kind, and that none is forgotten."""
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from edge_agent.limits import LIVE_READINGS
 from edge_agent.shipment import Batch, BatchLimits, Shipment, Stored, Wanted
 from pitwall.domain.sequence import SequenceRange
+from tests.support.machines import as_test
 
 LIMITS = BatchLimits(max_readings=10, max_bytes=10_000, max_unacked=20)
 
@@ -237,5 +237,4 @@ class ShipmentMachine(RuleBasedStateMachine):
         assert self.acked == set(range(1, self.made + 1))
 
 
-TestShipmentMachine = ShipmentMachine.TestCase
-TestShipmentMachine.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestShipmentMachine = as_test(ShipmentMachine, runs=80)

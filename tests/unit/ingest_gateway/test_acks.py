@@ -14,6 +14,7 @@ from ingest_gateway.limits import (
 )
 from ingest_gateway.validation import Fault
 from pitwall.domain.sequence import SequenceRange
+from tests.support.machines import as_test
 
 FAULT = Fault("speed_kph", "OUT_OF_RANGE", "speed_kph: -1 km/h is not within 0 to 130 km/h")
 
@@ -214,7 +215,7 @@ class Tracking(RuleBasedStateMachine):
         assert self.tracker.in_flight == len(self.flying)
 
 
-TestTracking = Tracking.TestCase
+TestTracking = as_test(Tracking, runs=100)
 
 
 @given(st.lists(st.integers(1, 60), unique=True))

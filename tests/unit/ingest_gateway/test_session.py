@@ -1,6 +1,5 @@
 """One vehicle's stream: frames in, effects and frames out."""
 
-import itertools
 from dataclasses import replace
 from typing import TypeVar
 
@@ -9,8 +8,6 @@ from haul.command.v1.order_pb2 import OrderResult
 from haul.command.v1.stop_pb2 import StopStage
 from haul.link.v1 import vehicle_link_service_pb2 as pb
 from haul.telemetry.v1.telemetry_pb2 import Connectivity, MotionHold, VehicleStatus
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ingest_gateway.effects import (
     Brought,
@@ -209,6 +206,16 @@ def test_too_much_on_its_way_is_declined_and_heartbeats_go_on() -> None:
     assert only(session.feed(numbered([most + 1]), at(1 + THROTTLE_S)), Readings).intake.taken
 
 
+def test_whoever_goes_on_sending_after_throttle_is_closed() -> None:
+    session = open_session()
+    most = TERMS.max_unacked_readings
+    effects: list[Effect] = []
+    for first in range(1, 2 * most + 2, MAX_READINGS_PER_BATCH):
+        effects = session.feed(numbered(range(first, first + MAX_READINGS_PER_BATCH)), at(1))
+        assert session.is_open is (first < 2 * most)
+    assert only(effects, Close).reason == "THROTTLE_IGNORED"
+
+
 # Heartbeats
 
 
@@ -368,53 +375,6 @@ def test_change_ids_are_the_sessions_own() -> None:
         effects += session.feed(status(VehicleStatus.VEHICLE_STATUS_IDLE), at(1))
         ids |= {effect.change.change_id for effect in effects if isinstance(effect, Changed)}
     assert len(ids) == 4
-
-
-FRAMES = st.sampled_from(
-    [
-        hello(),
-        numbered([1, 2]),
-        numbered([2]),
-        numbered([0]),
-        batch(reading(7, speed_kph=-5.0)),
-        status(),
-        status(latched=["s-1"]),
-        stop_report(),
-        stop_report(0),
-        order_report(),
-        lost_range(1, 5),
-        lost_range(5, 1),
-        pb.ConnectRequest(heartbeat_number=3),
-        pb.ConnectRequest(),
-    ]
-)
-
-
-@given(st.lists(st.tuples(FRAMES, st.floats(0, 4)), max_size=30))
-def test_whatever_comes_the_machine_holds(
-    steps: list[tuple[pb.ConnectRequest, float]],
-) -> None:
-    """No frame crashes it; a Close is final; LOST is said once until it is heard again; Welcome is first."""
-    session, now_s = new_session(), 0.0
-    said = list[int]()
-    for frame, wait_s in steps:
-        now_s += wait_s
-        copy = pb.ConnectRequest()
-        copy.CopyFrom(frame)
-        was = session.state
-        effects = session.tick(at(now_s)) + session.feed(copy, at(now_s))
-        closes = [effect for effect in effects if isinstance(effect, Close)]
-        assert len(closes) <= 1
-        assert (session.state is State.CLOSED) == (was is State.CLOSED or bool(closes))
-        said += [effect.change.connectivity for effect in effects if isinstance(effect, Changed)]
-        for opened in (effect for effect in effects if isinstance(effect, Opened)):
-            assert opened.brought == delta()
-            session.welcome()
-    lost = Connectivity.CONNECTIVITY_LOST
-    assert all(not (before == after == lost) for before, after in itertools.pairwise(said))
-    if session.is_open:
-        frames = frames_down(session, now_s)
-        assert frames[0].HasField("welcome")
 
 
 def test_hub_facts_are_of_an_opened_session_only() -> None:
