@@ -4,6 +4,7 @@
 #
 #   deploy/local/bootstrap.sh            all of it
 #   deploy/local/bootstrap.sh --python   just the Python environment (what `make check` needs)
+#   deploy/local/bootstrap.sh --chaos    all of it, and what `make chaos` breaks networks and clocks with
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -44,6 +45,9 @@ missing_packages() {
   has_postgres || echo postgresql
   has_redis || echo redis-tools
   if ! have mvn && ! jars_done; then echo maven; fi
+  [ "$what" = --chaos ] || return 0
+  have ip || echo iproute2
+  compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || echo libfaketime
 }
 jars_done() { local folder; for folder in "${JAR_FOLDERS[@]}"; do jars_stamped "$folder" || return 1; done; }
 jars_stamped() { [ "$(cat "$1/target/$STAMP" 2>/dev/null)" = "$(jars_hash "$1")" ]; }
@@ -128,7 +132,7 @@ install_jars() {
 
 steps=()
 environment_done .venv "$(main_hash)" || steps+=(install_main)
-if [ "$what" = --all ]; then
+if [ "$what" != --python ]; then
   environment_done "$FLINK" "$(flink_hash)" || steps+=(install_flink)
   for folder in "${JAR_FOLDERS[@]}"; do jars_stamped "$folder" || steps+=("install_jars $folder"); done
 fi
@@ -136,7 +140,7 @@ mapfile -t packages < <(missing_packages)
 [ ${#steps[@]} = 0 ] && [ ${#packages[@]} = 0 ] && exit 0
 
 say "Pitwall installs what it needs, once. System packages: ${packages[*]:-none missing}. In this folder:"
-if [ "$what" = --all ]; then
+if [ "$what" != --python ]; then
   say "Python packages, Flink, Kafka: up to 2 GB of disk, 2 to 6 minutes. The next start needs no network."
 else
   say "Python packages: 0.5 GB of disk, 1 to 2 minutes. The next time needs no network."

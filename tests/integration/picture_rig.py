@@ -71,6 +71,11 @@ class Picture:
         await_none(self.out_of_date, 10)
         self.stack.await_healthy(within_s=60)
 
+    def await_checkpoint(self) -> None:
+        """The stream job runs: it has made a checkpoint that was begun later than now."""
+        begun_ms = time.time() * 1000
+        await_none(lambda: self._no_checkpoint_since(begun_ms), STREAMS_WITHIN_S)
+
     def _no_checkpoint_since(self, begun_ms: float) -> list[str]:
         """A checkpoint that began later and is complete: by then all of the job has worked again."""
         address = self.stack.address("flink")

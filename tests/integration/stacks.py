@@ -4,6 +4,7 @@ import os
 import random
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fcntl import LOCK_EX, LOCK_NB, flock
@@ -65,6 +66,16 @@ class RunningStack:
     def kill(self, name: str) -> None:
         """As kill -9 does; returns when it has ended. The supervisor starts it again within a second."""
         end([self.pid(name)], signal.SIGKILL, within_s=10)
+
+    def lose(self, name: str) -> None:
+        """As kill -9 does, and it stays away until it is started through the supervisor."""
+        self.hang(name)  # so that the signal by which the supervisor asks it to end does nothing
+        with ThreadPoolExecutor(1) as pool:
+            stopped = pool.submit(self.supervisor.stop, name)
+            while not any(state.name == name and state.state == "STOPPING" for state in self.supervisor.processes()):
+                assert not stopped.done(), f"{name} has ended by itself"
+            self.kill(name)
+            stopped.result()
 
     def hang(self, name: str) -> None:
         """It keeps its connections and does nothing, until ``wake``."""

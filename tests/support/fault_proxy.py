@@ -10,15 +10,15 @@ _CHUNK_BYTES = 65_536
 
 
 class FaultProxy:
-    """Forwards from a port of its own to `target`. Runs in a thread of its own; use as a context manager.
+    """Forwards from a port of its own on `host` to `target`. Runs in a thread of its own; use as a context manager.
 
     `cut()`: connections end and new ones are refused. `silence()`: connections stay and carry nothing, as in a radio
     hole; what was sent meanwhile arrives after `heal()`. `heal()`: back to normal.
     """
 
-    def __init__(self, target: str) -> None:
-        host, port = target.rsplit(":", 1)
-        self._target = (host, int(port))
+    def __init__(self, target: str, host: str = "127.0.0.1") -> None:
+        far_host, port = target.rsplit(":", 1)
+        self._host, self._target = host, (far_host, int(port))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxy", daemon=True)
         self._flowing = asyncio.Event()
@@ -52,8 +52,8 @@ class FaultProxy:
 
     async def _start(self) -> None:
         self._flowing.set()
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self._server = await asyncio.start_server(self._accept, self._host, 0)
+        self.address = f"{self._host}:{self._server.sockets[0].getsockname()[1]}"
 
     async def _stop(self) -> None:
         self._server.close()
