@@ -26,6 +26,7 @@ def main() -> int:
         picture.measure(stack)
         _stops("single-stops-beside-the-picture", stack)
     all_stop.run()
+    all_stop.run(rate_hz=all_stop.BUSY_HZ)
     staying_permitted.run()
     return 0
 

@@ -1,7 +1,8 @@
-"""`python -m tests.bench.all_stop [VEHICLES] [RATE_HZ]`: one stop of a whole fleet, on a stack of its own.
+"""`python -m tests.bench.all_stop [VEHICLES] [RATE_HZ]`: stops in a large fleet, on a stack of its own.
 
-How long until the last vehicle has it, by the vehicles' own logs; until the last one is acknowledged to the operator;
-and what all servers of the stop path together spend on it, in processor time.
+Stops of one vehicle at a time, from EmergencyStop to braking. Then of all of them: how long until the last vehicle has
+it, by the vehicles' own logs; until the last one is acknowledged to the operator; and what all servers of the stop path
+together spend on it, in processor time.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from haul.command.v1.stop_pb2 import STOP_STAGE_RECEIVED, Scope, WholeFleet
 
 from deploy.local.options import Server
 from pitwall.ids import uuid7
+from tests.bench import single_stops
 from tests.bench.figures import Figure, figure, processor_s, publish
 from tests.integration.stacks import RunningStack, running
 from tests.support.commands import command_service
@@ -24,6 +26,10 @@ from tests.support.plant import Plant
 VEHICLES = 300
 SEED = 1
 ROUNDS = 5
+#: Of one vehicle each, among so many of the fleet.
+SINGLE_STOPS, STOPPED_SINGLY = 200, 50
+#: Readings a second of each vehicle, where the system is otherwise idle, and where it is not.
+IDLE_HZ, BUSY_HZ = 0.1, 10.0
 CALL_TIMEOUT_S = 60.0
 ALL_WITHIN_S = 30.0
 #: Processor time is counted for so long from the stop on, less what the same span costs without one, seconds.
@@ -101,7 +107,14 @@ def _release(operator: CommandServiceStub, supervisor: CommandServiceStub, stop_
     supervisor.ApproveRelease(api.ApproveReleaseRequest(release_id=asked.release_id), timeout=CALL_TIMEOUT_S)
 
 
-def run(vehicles: int = VEHICLES, rate_hz: float = 0.1) -> None:
+def measure_singly(stack: RunningStack) -> list[Figure]:
+    plant, address = Plant(stack.places.plant), stack.address("command-1")
+    with command_service(stack.home, address) as one, command_service(stack.home, address, "supervisor") as other:
+        vehicle_ids = list(stack.options.vehicle_ids[:STOPPED_SINGLY])
+        return single_stops.measure(plant, vehicle_ids, one, other, SINGLE_STOPS)
+
+
+def run(vehicles: int = VEHICLES, rate_hz: float = IDLE_HZ) -> None:
     with running(
         "all-stop",
         vehicles=vehicles,
@@ -111,6 +124,7 @@ def run(vehicles: int = VEHICLES, rate_hz: float = 0.1) -> None:
         command_services=3,
         servers=frozenset({Server.KAFKA}),
     ) as stack:
+        publish(f"single-stops-of-{vehicles}-at-{rate_hz:g}-hz", measure_singly(stack), seed=SEED)
         figures, beside = measure(stack)
         publish(f"all-stop-{vehicles}-at-{rate_hz:g}-hz", figures, seed=SEED, beside=beside)
 
@@ -118,7 +132,7 @@ def run(vehicles: int = VEHICLES, rate_hz: float = 0.1) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("vehicles", type=int, nargs="?", default=VEHICLES)
-    parser.add_argument("rate_hz", type=float, nargs="?", default=0.1, help="readings a second and vehicle")
+    parser.add_argument("rate_hz", type=float, nargs="?", default=IDLE_HZ, help="readings a second and vehicle")
     asked = parser.parse_args()
     run(asked.vehicles, asked.rate_hz)
     return 0

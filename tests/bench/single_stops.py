@@ -101,14 +101,18 @@ class Fleet:
 
 
 def measure(
-    plant: Plant, vehicle_ids: list[str], operator: CommandServiceStub, supervisor: CommandServiceStub
+    plant: Plant,
+    vehicle_ids: list[str],
+    operator: CommandServiceStub,
+    supervisor: CommandServiceStub,
+    stops: int = STOPS,
 ) -> list[Figure]:
     """RECEIVED and BRAKING as told to the operator, and braking by the vehicle's own log."""
     fleet = Fleet(plant, vehicle_ids, operator, supervisor)
     received: list[float] = []
     braking: list[float] = []
     by_plant: list[float] = []
-    for _ in range(STOPS):
+    for _ in range(stops):
         vehicle_id, stop_id = fleet.driving(), uuid7()
         scope = Scope(vehicles=VehicleList(vehicle_ids=[vehicle_id]))
         issued_t = time.monotonic()
