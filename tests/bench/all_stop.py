@@ -108,10 +108,7 @@ def _release(operator: CommandServiceStub, supervisor: CommandServiceStub, stop_
 
 
 def measure_singly(stack: RunningStack) -> list[Figure]:
-    plant, address = Plant(stack.places.plant), stack.address("command-1")
-    with command_service(stack.home, address) as one, command_service(stack.home, address, "supervisor") as other:
-        vehicle_ids = list(stack.options.vehicle_ids[:STOPPED_SINGLY])
-        return single_stops.measure(plant, vehicle_ids, one, other, SINGLE_STOPS)
+    return single_stops.measure(stack, list(stack.options.vehicle_ids[:STOPPED_SINGLY]), SINGLE_STOPS)
 
 
 def run(vehicles: int = VEHICLES, rate_hz: float = IDLE_HZ) -> None:

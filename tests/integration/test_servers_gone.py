@@ -15,7 +15,7 @@ from haul.command.v1.command_service_pb2_grpc import CommandServiceStub
 from haul.command.v1.stop_pb2 import Scope, VehicleList
 
 from pitwall.ids import uuid7
-from tests.bench.single_stops import Fleet
+from tests.bench.driving_fleet import DrivingFleet
 from tests.integration.picture_rig import picture
 from tests.integration.stacks import RunningStack
 from tests.support.collector import Collector
@@ -41,7 +41,7 @@ class Site:
 
     stack: RunningStack
     line: FaultProxy
-    fleet: Fleet
+    fleet: DrivingFleet
     operator: CommandServiceStub
 
     def stops(self) -> list[float]:
@@ -75,10 +75,8 @@ def site() -> Iterator[Site]:
             await_none(shown.out_of_date, 90)
             shown.await_checkpoint()
             stack = shown.stack
-            where = (stack.home, stack.address("command-1"))
-            with command_service(*where) as operator, command_service(*where, "supervisor") as supervisor:
-                plant = Plant(stack.places.plant)
-                fleet = Fleet(plant, list(stack.options.vehicle_ids), operator, supervisor)
+            with command_service(stack.home, stack.address("command-1")) as operator:
+                fleet = DrivingFleet(stack, list(stack.options.vehicle_ids))
                 yield Site(stack, line, fleet, operator)
                 fleet.close()
 
