@@ -51,7 +51,7 @@ check: install-python lint types imports ## the fast part, under a minute
 	@$(PYTEST) $(TWO_AT_ONCE) tests/unit tests/contract
 
 .PHONY: test
-test: install promtool lint types imports ## everything, on servers of its own: under 15 minutes
+test: install promtool lint types imports ## everything, on servers of its own: under 20 minutes on two cores
 	@$(PYTEST) $(TWO_AT_ONCE) -m 'not alone and not chaos' tests/integration tests/unit tests/model tests/contract
 	@$(PYTEST) -m 'alone and not chaos' tests
 
