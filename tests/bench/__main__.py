@@ -26,7 +26,7 @@ def main() -> int:
         picture.measure(stack)
         _stops("single-stops-beside-the-picture", stack, STOPS_BESIDE_THE_PICTURE)
     all_stop.run()
-    all_stop.run(rate_hz=all_stop.BUSY_HZ)
+    all_stop.run(all_stop.BUSY_VEHICLES, all_stop.BUSY_HZ)
     staying_permitted.run()
     return 0
 

@@ -30,6 +30,8 @@ ROUNDS = 5
 SINGLE_STOPS, STOPPED_SINGLY = 200, 50
 #: Readings a second of each vehicle, where the system is otherwise idle, and where it is not.
 IDLE_HZ, BUSY_HZ = 0.1, 10.0
+#: Two cores carry no more that send so many.
+BUSY_VEHICLES = 100
 CALL_TIMEOUT_S = 60.0
 ALL_WITHIN_S = 30.0
 #: Processor time is counted for so long from the stop on, less what the same span costs without one, seconds.
