@@ -17,10 +17,11 @@ from haul.command.v1.stop_pb2 import STOP_STAGE_RECEIVED, Scope, WholeFleet
 from deploy.local.options import Server
 from pitwall.ids import uuid7
 from tests.bench import single_stops
-from tests.bench.figures import Figure, figure, processor_s, publish
+from tests.bench.figures import Figure, figure, publish
 from tests.integration.stacks import RunningStack, running
 from tests.support.commands import command_service
 from tests.support.plant import Plant
+from tests.support.processor import processor_s
 
 #: Two cores carry about 500 vehicles with their agents and physics beside the servers.
 VEHICLES = 300

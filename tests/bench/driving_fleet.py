@@ -145,6 +145,7 @@ class _Recovery:
         self._order(vehicle_id, Order(start_route=StartRoute()))
 
     def _await(self, vehicle_id: str, what: str, holds: Callable[[PlantLine], bool]) -> None:
+        """By the newest line alone: `Plant.wait` reads a log from its beginning, too much for many workers."""
         end_s = time.monotonic() + STANDS_WITHIN_S
         while not holds(line := self.plant.last(vehicle_id)):
             if time.monotonic() > end_s:

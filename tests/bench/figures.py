@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -11,18 +11,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-
-_TICKS_S = os.sysconf("SC_CLK_TCK")
-
-
-def processor_s(pids: Iterable[int]) -> float:
-    """Seconds of processor time that these processes have used so far."""
-    return sum(map(_processor_s, pids))
-
-
-def _processor_s(pid: int) -> float:
-    user, system = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / _TICKS_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,9 @@ from pitwall.rpc.limits import RpcLimits
 from pitwall.rpc.streams import Readable, read
 from pitwall.tls import channel_credentials
 from pitwall.wire import timestamp, to_seconds
-from tests.bench.figures import Figure, figure, processor_s, publish
+from tests.bench.figures import Figure, figure, publish
 from tests.integration.stacks import RunningStack, running
+from tests.support.processor import processor_s
 
 VEHICLES = 1_000
 PROCESSES = 2

@@ -1,7 +1,6 @@
 """How long a stop takes through a command service of its own process; prints what it measured."""
 
 import asyncio
-import os
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,6 +25,7 @@ from tests.integration.command_rig import (
     vehicles,
 )
 from tests.integration.test_command_process import serving, write_config
+from tests.support.processor import processor_s
 
 pytestmark = pytest.mark.alone
 
@@ -123,7 +123,7 @@ async def test_an_all_stop_of_1000_vehicles(home: Path, tmp_path: Path, capsys: 
     async with serving(home, write_config(home, tmp_path)) as (site, process):
         gateway, operator = await site.gateway(), await site.operator()
         await gateway.exchanged(*map(session, names))
-        cpu_s = cpu_of(process.pid)
+        cpu_s = processor_s([process.pid])
         asked_s = boottime_s()
         stream: StopStream = operator.stop(FLEET)
         pushed_s = await arrival(gateway, 2) - asked_s
@@ -134,7 +134,7 @@ async def test_an_all_stop_of_1000_vehicles(home: Path, tmp_path: Path, capsys: 
                 await report(gateway, names[start : start + 50], first.stop.stop_id, stage)
         last = await stream.last()
         stood_s = boottime_s() - asked_s
-        cpu_s = cpu_of(process.pid) - cpu_s
+        cpu_s = processor_s([process.pid]) - cpu_s
     assert last.summary.standstill == 1000
     with capsys.disabled():
         print(
@@ -150,9 +150,3 @@ async def report(gateway: RawGateway, names: list[str], stop_id: str, stage: sto
     await gateway.report(
         *(link_pb2.VehicleReport(vehicle_id=name, boot_epoch=7, connect_count=1, progress=progress) for name in names)
     )
-
-
-def cpu_of(pid: int) -> float:
-    """Seconds of user and system time so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
