@@ -26,8 +26,11 @@ def status_report(state: StateSnapshot, now: Moment) -> link.StatusReport:
     )
 
 
-def stop_report(progress: Iterable[Progress], own: SetDelta, now: Moment) -> link.StopReport:
-    report = link.StopReport(progress=(_progress(p, now) for p in progress))
+def stop_report(
+    progress: Iterable[Progress], own: SetDelta, state: StateSnapshot | None, now: Moment
+) -> link.StopReport:
+    status = None if state is None else status_report(state, now)
+    report = link.StopReport(progress=(_progress(p, now) for p in progress), status=status)
     if own:
         report.own.CopyFrom(wire.set_to_proto(own))
     return report

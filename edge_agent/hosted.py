@@ -28,6 +28,7 @@ from edge_agent.outbox import NewReading
 from edge_agent.outbox_writer import Command, Fetch, Remove
 from edge_agent.reports import Lost, Reports
 from edge_agent.shipment import Shipment, Stored
+from edge_agent.stages import Stage
 from edge_agent.state import SaveAnswer, SaveState
 from edge_agent.state_keeper import Begin, Item
 from edge_agent.uplink import Leave, Session
@@ -103,6 +104,7 @@ class HostedVehicle:
 
     def _report(self, effect: Effect) -> None:
         stream, reports = self._stream, self.reports
+        urgent = True
         match effect:
             case ReportOrder(request_id, outcome):
                 self._counters.orders.add(1, {"result": outcome.result.name})
@@ -110,12 +112,15 @@ class HostedVehicle:
                 reports.answers.append(effect)
             case ReportStops(progress):
                 reports.progress.extend(progress)
+                # That a latch is on disk now waits for the next frame: while a fleet stops, each frame is work.
+                urgent = not all(one.stage is Stage.RECEIVED and one.latched_durably for one in progress)
                 self._counters.stops.reported(self.vehicle_id, progress, self.agent.gate.stops, Moment.now())
             case ShareOwn(delta):
                 reports.share(delta)
             case ReportState(snapshot) if stream is not None:  # otherwise the next Hello says it
                 reports.states.append(snapshot)
-        self.wake()
+        if urgent:
+            self.wake()
 
     def _store(self, new: NewReading) -> None:
         self._counters.readings.add(1, {"outcome": "generated"})
@@ -144,7 +149,7 @@ class HostedVehicle:
         leave = stream.session.check(now.s)
         if leave is not None:
             stream.leave(leave)
-        elif stream.session.heartbeat_due(now.s):
+        elif self.reports.progress or stream.session.heartbeat_due(now.s):
             stream.wake()
 
     def stand(self, now: Moment) -> None:

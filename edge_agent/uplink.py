@@ -33,7 +33,9 @@ from edge_agent.shipment import BatchLimits, Shipment, Wanted
 from pitwall import wire
 from pitwall.domain.permit import MAX_TTL_S, MIN_TTL_S, HeartbeatLog, PermitDenial
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
+#: From this one on a gateway takes a stop's stages and the status that goes with them in one frame.
+TOGETHER_FROM_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Session:
         self._parting = False
         self._readings_from_s = inf
         self._limits = BatchLimits(0, 0, 0)
+        self._together = False
         self.permit_ttl_s = 0.0
         self.gateway = ""
         shipment.offer_again()
@@ -143,6 +146,7 @@ class Session:
         if min(limits.max_readings, limits.max_bytes, limits.max_unacked) < 1:
             raise ValueError(f"limits must be at least 1: {limits}")
         self.permit_ttl_s, self._limits, self.gateway = ttl_s, limits, welcome.gateway
+        self._together = welcome.protocol_version >= TOGETHER_FROM_VERSION
         self._phase = _Phase.OPEN
         self._readings_from_s = now_s + SETTLE_WAIT_S
 
@@ -179,7 +183,8 @@ class Session:
         reports = self._reports
         stops = reports.take_stops()
         if stops is not None:
-            return link.ConnectRequest(stop_report=frames.stop_report(*stops, now))
+            state = reports.states.popleft() if self._together and reports.states else None
+            return link.ConnectRequest(stop_report=frames.stop_report(*stops, state, now))
         if reports.states:
             return link.ConnectRequest(status_report=frames.status_report(reports.states.popleft(), now))
         if reports.answers:

@@ -253,16 +253,22 @@ class Session:
             self.ignored_releases += brought.ignored
             effects.append(Brought(brought.delta))
         progress = checked_progress(report.progress)
+        status = checked_status(report.status, "stop_report.status") if report.HasField("status") else None
         self.progress.keep(progress)
-        return [*effects, Reported(progress)] if progress else effects
+        if progress or status:
+            effects.append(Reported(progress, status))
+        return effects + self._said(status, now) if status else effects
 
     def _order_report(self, frame: pb.ConnectRequest, now: Moment) -> list[Effect]:
         report = frame.order_report
         return [OrderReported(report.request_id, self.orders.reported(report))]
 
     def _status_report(self, frame: pb.ConnectRequest, now: Moment) -> list[Effect]:
-        was_latched = self.says_latched
-        self.status = checked_status(frame.status_report, "status_report")
+        status = checked_status(frame.status_report, "status_report")
+        return [Reported(status=status), *self._said(status, now)]
+
+    def _said(self, status: pb.StatusReport, now: Moment) -> list[Effect]:
+        was_latched, self.status = self.says_latched, status
         if was_latched and not self.says_latched:
             self.lanes.permit.again()  # released: people are waiting to order it on
         corrector = self.record.clocks.corrector(0, now)
@@ -270,8 +276,7 @@ class Session:
         said = self.status.HasField("event_time")
         event_ns = corrector.event_ns(time.seconds * NANOS + time.nanos, 0) if said else now.wall_ns
         change = self._presence.report(self.status, event_ns, now.wall_ns)
-        reported = Reported(status=self.status)
-        return [reported, Changed(change)] if change else [reported]
+        return [Changed(change)] if change else []
 
     def _lost_range(self, frame: pb.ConnectRequest, now: Moment) -> list[Effect]:
         lost = frame.lost_range

@@ -149,6 +149,19 @@ def test_a_stop_frame_brakes_then_writes_then_tells() -> None:
     assert bench.trace.steps == [("received", "s1")]
 
 
+def test_that_a_latch_is_on_disk_waits_for_the_next_frame_or_tick() -> None:
+    bench = Bench()
+    stream = bench.stream()
+    bench.vehicle.received(stream, set_frame())
+    bench.bodies(stream)
+    bench.log.clear()
+    bench.vehicle.do(bench.vehicle.agent.latch_durable(["s1"]))
+    assert bench.log == []
+    bench.vehicle.tick(moment(boottime_s()))
+    assert "wake" in bench.log
+    assert bench.bodies(stream) == ["stop_report"]
+
+
 def test_an_older_stream_is_not_listened_to() -> None:
     bench = Bench()
     old = bench.stream()

@@ -1,5 +1,7 @@
 """One stream seen from the vehicle: who may say what when, what goes first, when to leave."""
 
+from dataclasses import replace
+
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from haul.command.v1 import order_pb2, stop_pb2
@@ -59,12 +61,13 @@ class Bench:
 
 
 def welcome(
-    *, ttl_s: float = 2.0, readings: int = 100, size: int = 100_000, unacked: int = 200
+    *, ttl_s: float = 2.0, readings: int = 100, size: int = 100_000, unacked: int = 200, version: int = 1
 ) -> link.ConnectResponse:
     return link.ConnectResponse(
         welcome=link.Welcome(
             gateway="gateway-1",
             permit_ttl=duration(ttl_s),
+            protocol_version=version,
             max_readings_per_batch=readings,
             max_batch_bytes=size,
             max_unacked_readings=unacked,
@@ -114,6 +117,28 @@ def test_reports_go_once_the_set_is_merged_and_readings_once_permitted() -> None
     assert bench.bodies() == []
     bench.session.receive(link.ConnectResponse(permit=permit(1, 2.0)), T0)
     assert bench.bodies() == ["reading_batch"]
+
+
+@pytest.mark.parametrize(
+    ("version", "bodies"),
+    [(1, ["stop_report", "status_report", "status_report"]), (2, ["stop_report", "status_report"])],
+)
+def test_a_gateway_that_can_take_it_gets_stages_and_status_in_one_frame(version: int, bodies: list[str]) -> None:
+    bench = Bench()
+    bench.sent()
+    bench.session.receive(SET, T0)
+    bench.session.receive(welcome(version=version), T0)
+    bench.reports.progress.append(Progress("s1", Stage.RECEIVED, T0))
+    bench.reports.states.append(STATE)
+    bench.reports.states.append(replace(STATE, cause="a later one"))
+    frames = bench.sent()
+    assert [frame.WhichOneof("body") for frame in frames] == bodies
+    statuses = [
+        frame.stop_report.status if frame.HasField("stop_report") else frame.status_report
+        for frame in frames
+        if frame.HasField("status_report") or frame.stop_report.HasField("status")
+    ]
+    assert [status.cause for status in statuses] == ["boot", "a later one"]
 
 
 @pytest.mark.parametrize(

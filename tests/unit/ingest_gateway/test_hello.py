@@ -121,7 +121,7 @@ def test_is_refused_by_name(what: str, change: Change, code: Code, reason: str, 
 def test_a_good_one_says_who_and_on_what_terms() -> None:
     said = read_hello(hello(connect_count=3).hello, VEHICLE)
     assert said.key == SessionKey(EPOCH, 3)
-    assert said.protocol_version == PROTOCOL_VERSION
+    assert said.protocol_version == 1, "the lower one of both"
     assert said.lowest_deceleration_mps2 == 1.5
 
 

@@ -286,6 +286,24 @@ def test_a_status_is_passed_on_and_published_when_it_changed() -> None:
     assert not session.says_latched
 
 
+def test_a_status_that_goes_with_stages_is_one_report_with_them() -> None:
+    session, frame = open_session(), stop_report()
+    held = status(VehicleStatus.VEHICLE_STATUS_EMERGENCY_STOP, MotionHold.MOTION_HOLD_STOPPED, latched=["s-1"])
+    frame.stop_report.status.CopyFrom(held.status_report)
+    effects = session.feed(frame, at(1))
+    assert [type(effect) for effect in effects] == [Reported, Changed]
+    reported = only(effects, Reported)
+    assert (reported.progress[0].stop_id, reported.status) == ("s-1", held.status_report)
+    assert session.says_latched
+
+
+def test_a_status_within_a_stop_report_is_checked_like_any() -> None:
+    frame = stop_report()
+    frame.stop_report.status.status = 99  # type: ignore[assignment]
+    close = only(open_session().feed(frame, at(1)), Close)
+    assert (close.reason, list(close.fields)) == ("NOT_ALLOWED", ["stop_report.status.status"])
+
+
 def test_a_change_is_dated_by_the_gateways_clock() -> None:
     session = new_session()
     frame = hello()

@@ -29,15 +29,15 @@ from haul.command.v1 import stop_pb2 as haul_dot_command_dot_v1_dot_stop__pb2
 from haul.telemetry.v1 import telemetry_pb2 as haul_dot_telemetry_dot_v1_dot_telemetry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'haul/link/v1/vehicle_link_service.proto\x12\x0chaul.link.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bhaul/command/v1/order.proto\x1a\x1ahaul/command/v1/stop.proto\x1a!haul/telemetry/v1/telemetry.proto\"\xd5\x02\n\x0e\x43onnectRequest\x12\x18\n\x10heartbeat_number\x18\x01 \x01(\x04\x12$\n\x05hello\x18\x02 \x01(\x0b\x32\x13.haul.link.v1.HelloH\x00\x12\x33\n\rreading_batch\x18\x03 \x01(\x0b\x32\x1a.haul.link.v1.ReadingBatchH\x00\x12/\n\x0bstop_report\x18\x04 \x01(\x0b\x32\x18.haul.link.v1.StopReportH\x00\x12\x31\n\x0corder_report\x18\x05 \x01(\x0b\x32\x19.haul.link.v1.OrderReportH\x00\x12\x33\n\rstatus_report\x18\x06 \x01(\x0b\x32\x1a.haul.link.v1.StatusReportH\x00\x12-\n\nlost_range\x18\x07 \x01(\x0b\x32\x17.haul.link.v1.LostRangeH\x00\x42\x06\n\x04\x62ody\"\xc8\x02\n\x0f\x43onnectResponse\x12$\n\x06permit\x18\x01 \x01(\x0b\x32\x14.haul.link.v1.Permit\x12,\n\x08stop_set\x18\x02 \x01(\x0b\x32\x18.haul.command.v1.StopSetH\x00\x12(\n\x07welcome\x18\x03 \x01(\x0b\x32\x15.haul.link.v1.WelcomeH\x00\x12,\n\x05order\x18\x04 \x01(\x0b\x32\x1b.haul.link.v1.OrderDeliveryH\x00\x12/\n\x0breading_ack\x18\x05 \x01(\x0b\x32\x18.haul.link.v1.ReadingAckH\x00\x12*\n\x08throttle\x18\x06 \x01(\x0b\x32\x16.haul.link.v1.ThrottleH\x00\x12$\n\x05\x64rain\x18\x07 \x01(\x0b\x32\x13.haul.link.v1.DrainH\x00\x42\x06\n\x04\x62ody\"\xb6\x02\n\x05Hello\x12\x12\n\nvehicle_id\x18\x01 \x01(\t\x12\x12\n\nboot_epoch\x18\x02 \x01(\x04\x12\x15\n\rconnect_count\x18\x03 \x01(\x04\x12\x18\n\x10protocol_version\x18\x04 \x01(\r\x12\x18\n\x10software_version\x18\x05 \x01(\t\x12*\n\x06status\x18\x06 \x01(\x0b\x32\x1a.haul.link.v1.StatusReport\x12*\n\x08stop_set\x18\x07 \x01(\x0b\x32\x18.haul.command.v1.StopSet\x12\x15\n\rlast_sequence\x18\x08 \x01(\x04\x12)\n\x05\x63lock\x18\t \x01(\x0b\x32\x1a.haul.link.v1.VehicleClock\x12 \n\x18lowest_deceleration_mps2\x18\n \x01(\x01\"V\n\x0cVehicleClock\x12-\n\twall_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fmonotonic_nanos\x18\x02 \x01(\x04\"{\n\x0cReadingBatch\x12\x12\n\nboot_epoch\x18\x01 \x01(\x04\x12,\n\x08readings\x18\x02 \x03(\x0b\x32\x1a.haul.telemetry.v1.Reading\x12)\n\x05\x63lock\x18\x03 \x01(\x0b\x32\x1a.haul.link.v1.VehicleClock\"d\n\nStopReport\x12/\n\x08progress\x18\x01 \x03(\x0b\x32\x1d.haul.command.v1.StopProgress\x12%\n\x03own\x18\x02 \x01(\x0b\x32\x18.haul.command.v1.StopSet\"a\n\rOrderDelivery\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.haul.command.v1.Order\x12)\n\x04\x65tag\x18\x02 \x01(\x0b\x32\x1b.haul.command.v1.MotionEtag\"Q\n\x0bOrderReport\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12.\n\x07outcome\x18\x02 \x01(\x0b\x32\x1d.haul.command.v1.OrderOutcome\"\x9a\x02\n\x0cStatusReport\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .haul.telemetry.v1.VehicleStatus\x12\x37\n\nsub_status\x18\x02 \x01(\x0e\x32#.haul.telemetry.v1.VehicleSubStatus\x12\x32\n\x0bmotion_hold\x18\x03 \x01(\x0e\x32\x1d.haul.telemetry.v1.MotionHold\x12\x12\n\nhold_count\x18\x04 \x01(\x04\x12.\n\nevent_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63\x61use\x18\x06 \x01(\t\x12\x18\n\x10latched_stop_ids\x18\x07 \x03(\t\"[\n\tLostRange\x12\x12\n\nboot_epoch\x18\x01 \x01(\x04\x12*\n\x05range\x18\x02 \x01(\x0b\x32\x1b.haul.link.v1.SequenceRange\x12\x0e\n\x06reason\x18\x03 \x01(\t\">\n\rSequenceRange\x12\x16\n\x0e\x66irst_sequence\x18\x01 \x01(\x04\x12\x15\n\rlast_sequence\x18\x02 \x01(\x04\"v\n\x06Permit\x12\x18\n\x10heartbeat_number\x18\x01 \x01(\x04\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x06\x64\x65nial\x18\x03 \x01(\x0e\x32\x1a.haul.link.v1.PermitDenial\"\xce\x01\n\x07Welcome\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12-\n\npermit_ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x10protocol_version\x18\x04 \x01(\r\x12\x1e\n\x16max_readings_per_batch\x18\x05 \x01(\r\x12\x17\n\x0fmax_batch_bytes\x18\x06 \x01(\r\x12\x1c\n\x14max_unacked_readings\x18\x07 \x01(\r\"z\n\nReadingAck\x12\x12\n\nboot_epoch\x18\x01 \x01(\x04\x12+\n\x06ranges\x18\x02 \x03(\x0b\x32\x1b.haul.link.v1.SequenceRange\x12+\n\nrejections\x18\x03 \x03(\x0b\x32\x17.haul.link.v1.Rejection\"M\n\tRejection\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"J\n\x08Throttle\x12.\n\x0bretry_delay\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06reason\x18\x02 \x01(\t\"A\n\x05\x44rain\x12(\n\x05\x64\x65lay\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06reason\x18\x02 \x01(\t*\x86\x01\n\x0cPermitDenial\x12\x1d\n\x19PERMIT_DENIAL_UNSPECIFIED\x10\x00\x12\x19\n\x15PERMIT_DENIAL_STOPPED\x10\x01\x12\x1d\n\x19PERMIT_DENIAL_NO_MAJORITY\x10\x02\x12\x1d\n\x19PERMIT_DENIAL_OLD_SESSION\x10\x03\x32`\n\x12VehicleLinkService\x12J\n\x07\x43onnect\x12\x1c.haul.link.v1.ConnectRequest\x1a\x1d.haul.link.v1.ConnectResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'haul/link/v1/vehicle_link_service.proto\x12\x0chaul.link.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bhaul/command/v1/order.proto\x1a\x1ahaul/command/v1/stop.proto\x1a!haul/telemetry/v1/telemetry.proto\"\xd5\x02\n\x0e\x43onnectRequest\x12\x18\n\x10heartbeat_number\x18\x01 \x01(\x04\x12$\n\x05hello\x18\x02 \x01(\x0b\x32\x13.haul.link.v1.HelloH\x00\x12\x33\n\rreading_batch\x18\x03 \x01(\x0b\x32\x1a.haul.link.v1.ReadingBatchH\x00\x12/\n\x0bstop_report\x18\x04 \x01(\x0b\x32\x18.haul.link.v1.StopReportH\x00\x12\x31\n\x0corder_report\x18\x05 \x01(\x0b\x32\x19.haul.link.v1.OrderReportH\x00\x12\x33\n\rstatus_report\x18\x06 \x01(\x0b\x32\x1a.haul.link.v1.StatusReportH\x00\x12-\n\nlost_range\x18\x07 \x01(\x0b\x32\x17.haul.link.v1.LostRangeH\x00\x42\x06\n\x04\x62ody\"\xc8\x02\n\x0f\x43onnectResponse\x12$\n\x06permit\x18\x01 \x01(\x0b\x32\x14.haul.link.v1.Permit\x12,\n\x08stop_set\x18\x02 \x01(\x0b\x32\x18.haul.command.v1.StopSetH\x00\x12(\n\x07welcome\x18\x03 \x01(\x0b\x32\x15.haul.link.v1.WelcomeH\x00\x12,\n\x05order\x18\x04 \x01(\x0b\x32\x1b.haul.link.v1.OrderDeliveryH\x00\x12/\n\x0breading_ack\x18\x05 \x01(\x0b\x32\x18.haul.link.v1.ReadingAckH\x00\x12*\n\x08throttle\x18\x06 \x01(\x0b\x32\x16.haul.link.v1.ThrottleH\x00\x12$\n\x05\x64rain\x18\x07 \x01(\x0b\x32\x13.haul.link.v1.DrainH\x00\x42\x06\n\x04\x62ody\"\xb6\x02\n\x05Hello\x12\x12\n\nvehicle_id\x18\x01 \x01(\t\x12\x12\n\nboot_epoch\x18\x02 \x01(\x04\x12\x15\n\rconnect_count\x18\x03 \x01(\x04\x12\x18\n\x10protocol_version\x18\x04 \x01(\r\x12\x18\n\x10software_version\x18\x05 \x01(\t\x12*\n\x06status\x18\x06 \x01(\x0b\x32\x1a.haul.link.v1.StatusReport\x12*\n\x08stop_set\x18\x07 \x01(\x0b\x32\x18.haul.command.v1.StopSet\x12\x15\n\rlast_sequence\x18\x08 \x01(\x04\x12)\n\x05\x63lock\x18\t \x01(\x0b\x32\x1a.haul.link.v1.VehicleClock\x12 \n\x18lowest_deceleration_mps2\x18\n \x01(\x01\"V\n\x0cVehicleClock\x12-\n\twall_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fmonotonic_nanos\x18\x02 \x01(\x04\"{\n\x0cReadingBatch\x12\x12\n\nboot_epoch\x18\x01 \x01(\x04\x12,\n\x08readings\x18\x02 \x03(\x0b\x32\x1a.haul.telemetry.v1.Reading\x12)\n\x05\x63lock\x18\x03 \x01(\x0b\x32\x1a.haul.link.v1.VehicleClock\"\x90\x01\n\nStopReport\x12/\n\x08progress\x18\x01 \x03(\x0b\x32\x1d.haul.command.v1.StopProgress\x12%\n\x03own\x18\x02 \x01(\x0b\x32\x18.haul.command.v1.StopSet\x12*\n\x06status\x18\x03 \x01(\x0b\x32\x1a.haul.link.v1.StatusReport\"a\n\rOrderDelivery\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.haul.command.v1.Order\x12)\n\x04\x65tag\x18\x02 \x01(\x0b\x32\x1b.haul.command.v1.MotionEtag\"Q\n\x0bOrderReport\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12.\n\x07outcome\x18\x02 \x01(\x0b\x32\x1d.haul.command.v1.OrderOutcome\"\x9a\x02\n\x0cStatusReport\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .haul.telemetry.v1.VehicleStatus\x12\x37\n\nsub_status\x18\x02 \x01(\x0e\x32#.haul.telemetry.v1.VehicleSubStatus\x12\x32\n\x0bmotion_hold\x18\x03 \x01(\x0e\x32\x1d.haul.telemetry.v1.MotionHold\x12\x12\n\nhold_count\x18\x04 \x01(\x04\x12.\n\nevent_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63\x61use\x18\x06 \x01(\t\x12\x18\n\x10latched_stop_ids\x18\x07 \x03(\t\"[\n\tLostRange\x12\x12\n\nboot_epoch\x18\x01 \x01(\x04\x12*\n\x05range\x18\x02 \x01(\x0b\x32\x1b.haul.link.v1.SequenceRange\x12\x0e\n\x06reason\x18\x03 \x01(\t\">\n\rSequenceRange\x12\x16\n\x0e\x66irst_sequence\x18\x01 \x01(\x04\x12\x15\n\rlast_sequence\x18\x02 \x01(\x04\"v\n\x06Permit\x12\x18\n\x10heartbeat_number\x18\x01 \x01(\x04\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x06\x64\x65nial\x18\x03 \x01(\x0e\x32\x1a.haul.link.v1.PermitDenial\"\xce\x01\n\x07Welcome\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12-\n\npermit_ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x10protocol_version\x18\x04 \x01(\r\x12\x1e\n\x16max_readings_per_batch\x18\x05 \x01(\r\x12\x17\n\x0fmax_batch_bytes\x18\x06 \x01(\r\x12\x1c\n\x14max_unacked_readings\x18\x07 \x01(\r\"z\n\nReadingAck\x12\x12\n\nboot_epoch\x18\x01 \x01(\x04\x12+\n\x06ranges\x18\x02 \x03(\x0b\x32\x1b.haul.link.v1.SequenceRange\x12+\n\nrejections\x18\x03 \x03(\x0b\x32\x17.haul.link.v1.Rejection\"M\n\tRejection\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"J\n\x08Throttle\x12.\n\x0bretry_delay\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06reason\x18\x02 \x01(\t\"A\n\x05\x44rain\x12(\n\x05\x64\x65lay\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06reason\x18\x02 \x01(\t*\x86\x01\n\x0cPermitDenial\x12\x1d\n\x19PERMIT_DENIAL_UNSPECIFIED\x10\x00\x12\x19\n\x15PERMIT_DENIAL_STOPPED\x10\x01\x12\x1d\n\x19PERMIT_DENIAL_NO_MAJORITY\x10\x02\x12\x1d\n\x19PERMIT_DENIAL_OLD_SESSION\x10\x03\x32`\n\x12VehicleLinkService\x12J\n\x07\x43onnect\x12\x1c.haul.link.v1.ConnectRequest\x1a\x1d.haul.link.v1.ConnectResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'haul.link.v1.vehicle_link_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PERMITDENIAL']._serialized_start=2817
-  _globals['_PERMITDENIAL']._serialized_end=2951
+  _globals['_PERMITDENIAL']._serialized_start=2862
+  _globals['_PERMITDENIAL']._serialized_end=2996
   _globals['_CONNECTREQUEST']._serialized_start=215
   _globals['_CONNECTREQUEST']._serialized_end=556
   _globals['_CONNECTRESPONSE']._serialized_start=559
@@ -48,30 +48,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VEHICLECLOCK']._serialized_end=1288
   _globals['_READINGBATCH']._serialized_start=1290
   _globals['_READINGBATCH']._serialized_end=1413
-  _globals['_STOPREPORT']._serialized_start=1415
-  _globals['_STOPREPORT']._serialized_end=1515
-  _globals['_ORDERDELIVERY']._serialized_start=1517
-  _globals['_ORDERDELIVERY']._serialized_end=1614
-  _globals['_ORDERREPORT']._serialized_start=1616
-  _globals['_ORDERREPORT']._serialized_end=1697
-  _globals['_STATUSREPORT']._serialized_start=1700
-  _globals['_STATUSREPORT']._serialized_end=1982
-  _globals['_LOSTRANGE']._serialized_start=1984
-  _globals['_LOSTRANGE']._serialized_end=2075
-  _globals['_SEQUENCERANGE']._serialized_start=2077
-  _globals['_SEQUENCERANGE']._serialized_end=2139
-  _globals['_PERMIT']._serialized_start=2141
-  _globals['_PERMIT']._serialized_end=2259
-  _globals['_WELCOME']._serialized_start=2262
-  _globals['_WELCOME']._serialized_end=2468
-  _globals['_READINGACK']._serialized_start=2470
-  _globals['_READINGACK']._serialized_end=2592
-  _globals['_REJECTION']._serialized_start=2594
-  _globals['_REJECTION']._serialized_end=2671
-  _globals['_THROTTLE']._serialized_start=2673
-  _globals['_THROTTLE']._serialized_end=2747
-  _globals['_DRAIN']._serialized_start=2749
-  _globals['_DRAIN']._serialized_end=2814
-  _globals['_VEHICLELINKSERVICE']._serialized_start=2953
-  _globals['_VEHICLELINKSERVICE']._serialized_end=3049
+  _globals['_STOPREPORT']._serialized_start=1416
+  _globals['_STOPREPORT']._serialized_end=1560
+  _globals['_ORDERDELIVERY']._serialized_start=1562
+  _globals['_ORDERDELIVERY']._serialized_end=1659
+  _globals['_ORDERREPORT']._serialized_start=1661
+  _globals['_ORDERREPORT']._serialized_end=1742
+  _globals['_STATUSREPORT']._serialized_start=1745
+  _globals['_STATUSREPORT']._serialized_end=2027
+  _globals['_LOSTRANGE']._serialized_start=2029
+  _globals['_LOSTRANGE']._serialized_end=2120
+  _globals['_SEQUENCERANGE']._serialized_start=2122
+  _globals['_SEQUENCERANGE']._serialized_end=2184
+  _globals['_PERMIT']._serialized_start=2186
+  _globals['_PERMIT']._serialized_end=2304
+  _globals['_WELCOME']._serialized_start=2307
+  _globals['_WELCOME']._serialized_end=2513
+  _globals['_READINGACK']._serialized_start=2515
+  _globals['_READINGACK']._serialized_end=2637
+  _globals['_REJECTION']._serialized_start=2639
+  _globals['_REJECTION']._serialized_end=2716
+  _globals['_THROTTLE']._serialized_start=2718
+  _globals['_THROTTLE']._serialized_end=2792
+  _globals['_DRAIN']._serialized_start=2794
+  _globals['_DRAIN']._serialized_end=2859
+  _globals['_VEHICLELINKSERVICE']._serialized_start=2998
+  _globals['_VEHICLELINKSERVICE']._serialized_end=3094
 # @@protoc_insertion_point(module_scope)

@@ -270,21 +270,29 @@ class StopReport(_message.Message):
 
     PROGRESS_FIELD_NUMBER: _builtins.int
     OWN_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def progress(self) -> _containers.RepeatedCompositeFieldContainer[_stop_pb2.StopProgress]: ...
     @_builtins.property
     def own(self) -> _stop_pb2.StopSet:
         """The vehicle's own stops that began, and its withdrawals of them."""
 
+    @_builtins.property
+    def status(self) -> Global___StatusReport:
+        """What it is doing since, where that has changed. From protocol_version 2 of Welcome on; before that, and where there
+        is nothing to say of stops, in a frame of its own.
+        """
+
     def __init__(
         self,
         *,
         progress: _abc.Iterable[_stop_pb2.StopProgress] | None = ...,
         own: _stop_pb2.StopSet | None = ...,
+        status: Global___StatusReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["own", b"own"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["own", b"own", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["own", b"own", "progress", b"progress"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["own", b"own", "progress", b"progress", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
