@@ -124,7 +124,7 @@ class CommandCore:
     def told(self, delta: SetDelta, waiting: Iterable[Release], actor: str, at: Moment) -> None:
         """What a peer knows. It has seen to it that each of these may be believed."""
         stops = self._adopt(delta.stops, actor, at)
-        self._push(SetDelta(stops, self._enforce(delta.releases, actor, at)), None)
+        self._push(SetDelta(stops, self._enforce(delta.releases, actor, at)), None, relayed=True)
         for release in waiting:
             if release.approved_by:
                 self.approve(release, at)
@@ -145,7 +145,7 @@ class CommandCore:
         """
         stops = self._adopt(delta.stops, actor, at)
         releases = self._enforce([release for release in delta.releases if self._credible(release)], actor, at)
-        self._push(SetDelta(stops, releases), link)
+        self._push(SetDelta(stops, releases), link, relayed=True)
 
     def opened(self, link: int, gateway: str, opened: Opened, at: Moment) -> None:
         """A gateway has a vehicle's session."""
@@ -239,11 +239,11 @@ class CommandCore:
 
     # What follows
 
-    def _push(self, delta: SetDelta, link: int | None) -> None:
+    def _push(self, delta: SetDelta, link: int | None, *, relayed: bool = False) -> None:
         """Ahead of what goes to disk: the push is what stops a vehicle. One frame, so that no stop goes ahead of its
         own release."""
         if delta:
-            self._effects.insert(0, Push(delta, link))
+            self._effects.insert(0, Push(delta, link, relayed))
 
     def _adopt(self, stops: Iterable[Stop], actor: str, at: Moment) -> tuple[Stop, ...]:
         """Returns those that are new."""

@@ -43,10 +43,14 @@ class Journal:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """New in the set: to every peer and every gateway at once, except the gateway that brought it."""
+    """New in the set: to every peer and every gateway, except the gateway that brought it.
+
+    `relayed`: it was not asked for here. Whoever has brought it tells the others as well, so it goes a moment later.
+    """
 
     delta: SetDelta
     except_link: int | None = None
+    relayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

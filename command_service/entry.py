@@ -100,6 +100,10 @@ class StopEntry:
         progress.version = self.version
         self.vehicles[progress.vehicle_id] = self.vehicles.pop(progress.vehicle_id)
 
+    def renew_sums(self) -> None:
+        """Something changed that is shown of the stop as a whole."""
+        self.version += 1
+
     def renew_all(self) -> None:
         """Something changed that every vehicle's view shows."""
         self.version += 1

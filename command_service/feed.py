@@ -26,7 +26,7 @@ class Feed:
         self._invalid = Tally(meter, "pitwall.link.invalid", "Values from gateways not taken")
         self._takes: dict[str, Callable[[Link, link_pb2.AttachRequest], None]] = {
             "beat": self._beat,
-            "stop_set": lambda link, frame: self.merge(frame.stop_set, link.number, link.uri),
+            "stop_set": self._set,
             "session_opened": lambda link, frame: self.sessions(link, [frame.session_opened]),
             "session_closed": self._closed,
             "reports": self._reports,
@@ -43,13 +43,18 @@ class Feed:
         else:
             take(link, frame)
 
-    def merge(self, message: stop_pb2.StopSet, link: int | None, uri: str) -> None:
-        """A set that a gateway or a vehicle behind it has brought along."""
+    def merge(self, message: stop_pb2.StopSet, link: Link | None, uri: str) -> None:
+        """A set that a gateway or a vehicle behind it has brought along; `link`: on its stream, after the beginning."""
         delta, wrong = link_wire.set_from(message)
         for error in wrong:
             self._skip(uri, error.field, error.reason)
         if delta:
-            self._core.merge(delta, link, uri, moment())
+            if link is not None:
+                link.lanes.knows(delta)
+            self._core.merge(delta, None if link is None else link.number, uri, moment())
+
+    def _set(self, link: Link, frame: link_pb2.AttachRequest) -> None:
+        self.merge(frame.stop_set, link, link.uri)
 
     def sessions(self, link: Link, sessions: Iterable[link_pb2.SessionOpened]) -> None:
         at = moment()

@@ -35,12 +35,21 @@ from pitwall.stop_trace import trace_id
 
 #: How often the core looks at the time: overdue stages, silent vehicles, orders that nobody answers.
 TICK_S: Final = 0.1
+#: How long news from a peer or a gateway waits before it is passed on, seconds. Others tell of it too, in the moment in
+#: which every processor is wanted for vehicles. It never falls behind anything: a lease takes it along.
+RELAY_S: Final = 0.04
 #: Ticks between two counts for metrics.
 FIGURES_EVERY: Final = 10
 
 _BUSY: Final = OrderOutcome(OrderResult.UNAVAILABLE, "GATEWAY_BUSY", "its gateway does not read; nothing was sent")
 
 _log = logs.get(__name__)
+
+Later = Callable[[float, Callable[[], None]], object]
+
+
+def _later(seconds: float, do: Callable[[], None]) -> object:
+    return asyncio.get_running_loop().call_later(seconds, do)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +75,9 @@ def moment() -> Moment:
 class Hub:
     """The one place where core, journal, gateways and peers meet. All of it runs in one event loop."""
 
-    def __init__(self, core: CommandCore, journal: Disk, peers: Iterable[Peer] = ()) -> None:
+    def __init__(self, core: CommandCore, journal: Disk, peers: Iterable[Peer] = (), later: Later = _later) -> None:
         self.core, self.journal, self.peers = core, journal, tuple(peers)
+        self._later = later
         self.watchers = Watchers()
         self.links: dict[int, Link] = {}
         self.figures = Figures()
@@ -110,13 +120,16 @@ class Hub:
             case Journal(record, ack):
                 self._to_disk(record, ack)
                 self.signals.recorded(record)
-            case Push(delta, except_link):
+            case Push(delta, except_link, relayed):
                 for link in self.links.values():
                     if link.number != except_link:
                         link.lanes.push(delta)
-                        link.ring()
                 for peer in self.peers:
                     peer.push(delta)
+                if relayed:
+                    self._later(RELAY_S, self._ring)
+                else:
+                    self._ring()
             case Ask(release):
                 for peer in self.peers:
                     peer.ask(release)
@@ -130,6 +143,12 @@ class Hub:
                 self.journal.remember(vehicle.vehicle_id, row, vehicle.since_ns)
             case CloseOlder(number, vehicle_id, session):
                 self._to_lanes(number, lambda lanes: lanes.close(vehicle_id, session))
+
+    def _ring(self) -> None:
+        for link in self.links.values():
+            link.ring()
+        for peer in self.peers:
+            peer.ring()
 
     def _to_disk(self, record: Record, ack: Ack | None) -> None:
         if ack is None:

@@ -21,8 +21,9 @@ from pitwall import logs
 from pitwall.clock import boottime_s
 from pitwall.instruments import gauge, seconds_histogram, total
 
-#: How long a record that nobody awaits may wait for others to be written with it.
-NOTE_DELAY_S: Final = 0.05
+#: How long a record that nobody awaits may wait for others to be written with it, seconds: until the stop of a fleet,
+#: which makes thousands of them, has been told.
+NOTE_DELAY_S: Final = 0.25
 #: Records of that kind in one commit: an urgent one waits for them 1 ms or so.
 NOTES_PER_COMMIT: Final = 100
 #: Records that may wait; the next one is refused (`append`) or dropped and counted (`note`).

@@ -52,11 +52,10 @@ class Lanes:
     """Of one stream. The whole set goes first; `exchanged` once the gateway says that it is in force there."""
 
     def __init__(self, whole: SetDelta) -> None:
-        self._sets = deque(in_chunks(whole))
+        self._whole = deque(in_chunks(whole) if whole else [whole])
+        self._opening = len(self._whole)
+        self._news: deque[SetDelta] = deque()
         self._exchange_id = 0
-        self._opening = max(1, len(self._sets))
-        if not self._sets:
-            self._sets.append(whole)
         self._merged = 0
         self._beat = 0
         self._orders: deque[OrderFrame] = deque()
@@ -72,7 +71,11 @@ class Lanes:
             self._merged = max(self._merged, exchange_id)
 
     def push(self, delta: SetDelta) -> None:
-        self._sets.extend(in_chunks(delta))
+        self._news.extend(in_chunks(delta))
+
+    def knows(self, delta: SetDelta) -> None:
+        """The gateway has told of these itself: what of it still waits need not go."""
+        self._news = deque(filter(None, (news.without(delta) for news in self._news)))
 
     def beat(self, number: int) -> None:
         self._beat = max(self._beat, number)
@@ -89,9 +92,10 @@ class Lanes:
 
     def next(self) -> Frame | None:
         """The frame to write now, taken out of its lane."""
-        if self._sets:
+        sets = self._whole or self._news
+        if sets:
             self._exchange_id += 1
-            return SetFrame(self._sets.popleft(), self._exchange_id)
+            return SetFrame(sets.popleft(), self._exchange_id)
         if self._beat:
             beat, self._beat = self._beat, 0
             return LeaseFrame(beat)

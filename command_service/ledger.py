@@ -83,7 +83,10 @@ class Ledger:
         issued = entry.issued_ns is None and len(entry.journaled_by) >= majority(len(self._members))
         if issued:
             entry.issued_ns = event_ns
-        self._renew_all(entry)
+            self._renew_all(entry)
+        else:
+            entry.renew_sums()
+            self._touched.add(stop_id)
         return issued
 
     def restore_issued(self, stop_id: str, event_ns: int) -> None:

@@ -30,10 +30,13 @@ class Peer:
         self.lanes = None
 
     def push(self, delta: SetDelta) -> None:
-        """New in the set. Without a stream there is nothing to do: the next one begins with everything."""
+        """New in the set; `ring` then. Without a stream there is nothing to do: the next one begins with everything."""
         if self.lanes is not None:
             self.lanes.push(delta)
-            self._bell.set()
+
+    def ring(self) -> None:
+        """There is something in the lanes."""
+        self._bell.set()
 
     def ask(self, release: Release) -> None:
         """A release that waits."""

@@ -8,9 +8,10 @@ from typing import Final
 from command_service.entry import StopEntry
 from command_service.hub import Hub
 from command_service.progress import VehicleProgress
-from command_service.watch import Pacer
+from command_service.watch import BURST, COALESCE_S
 from pitwall.clock import boottime_s
 from pitwall.domain.stop_set import ZoneScope
+from pitwall.pacer import Pacer
 
 #: How long the stream of a stop waits for vehicles that find themselves in its zone: twice what RECEIVED may take.
 ZONE_SETTLE_S: Final = 3.0
@@ -37,7 +38,7 @@ async def updates(
         # It is in force, and its issuer hears so, though there may be no place to see it through.
         yield Update(entry, entry.changed(-1))
     with hub.watchers.watching(stop_id, issuer=issuer) as bell:
-        pacer, seen = Pacer(boottime_s()), -1
+        pacer, seen = Pacer(COALESCE_S, BURST), -1
         since_s = boottime_s()
         while (entry := hub.core.ledger.get(stop_id)) is not None:
             bell.clear()
@@ -51,6 +52,7 @@ async def updates(
             else:
                 await bell.wait()
             wait_s = pacer.wait_s(boottime_s())
+            pacer.take(boottime_s())
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
 

@@ -22,18 +22,6 @@ class TooManyWatchers(Exception):
     """MAX_WATCHERS are watching."""
 
 
-class Pacer:
-    """A bucket of BURST answers that fills by one each COALESCE_S. Pure: `now_s` is CLOCK_BOOTTIME."""
-
-    def __init__(self, now_s: float) -> None:
-        self._full_s = now_s  # when the bucket is full again
-
-    def wait_s(self, now_s: float) -> float:
-        """How long to collect changes before the next answer goes; 0 where it may go at once. Takes that answer."""
-        self._full_s = max(self._full_s, now_s) + COALESCE_S
-        return max(0.0, self._full_s - now_s - BURST * COALESCE_S)
-
-
 class Watchers:
     """By stop."""
 

@@ -11,7 +11,7 @@ from haul.link.v1 import gateway_link_service_pb2 as pb
 from haul.link.v1.gateway_link_service_pb2_grpc import GatewayLinkServiceStub
 
 from ingest_gateway.from_site import FromSite
-from ingest_gateway.limits import LINK_OPEN_WITHIN_S, LINK_SILENT_S, MAX_LINK_FRAME_BYTES
+from ingest_gateway.limits import LINK_OPEN_WITHIN_S, LINK_SILENT_S, MAX_LINK_FRAME_BYTES, RELAY_S
 from ingest_gateway.link_state import LinkBroken, LinkState
 from ingest_gateway.links import LinkEnd
 from pitwall.clock import boottime_s
@@ -42,6 +42,7 @@ class CommandLink:
         self._wakeup = asyncio.Event()
         self._said = ""
         end.wake = self._wakeup.set
+        end.wake_later = lambda: asyncio.get_running_loop().call_later(RELAY_S, self._wakeup.set)
 
     async def run(self) -> None:
         attempt = 0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from haul.link.v1 import gateway_link_service_pb2 as pb
 
 from ingest_gateway.hub import Hub
-from ingest_gateway.limits import PROTOCOL_VERSION
+from ingest_gateway.limits import LINK_PROTOCOL_VERSION
 from ingest_gateway.link_state import LeaseGranted, LinkEvent, LinkState, OrderPushed, SessionSuperseded, SetPushed
 from ingest_gateway.links import LinkEnd, opened_message, report_message
 from ingest_gateway.meters import Meters
@@ -33,7 +33,7 @@ class FromSite:
             instance_id=self._instance_id,
             stop_set=wire.set_to_proto(self._hub.board.snapshot()),
             sessions=map(opened_message, sessions),
-            protocol_version=PROTOCOL_VERSION,
+            protocol_version=LINK_PROTOCOL_VERSION,
         )
         known = [report_message(session, session.progress.all()) for session in sessions if session.progress.all()]
         end.lanes.restart(hello, known)

@@ -132,7 +132,7 @@ class Hub:
             session.progress.keep(sent)
             self._meters.stops("sent", len(sent))
             if session.is_open:
-                self.links.report(session, sent)
+                self.links.report(session, sent, now_s=now.boottime_s)
             self._steps.sent(session.vehicle_id, outgoing.stop_ids, now)
 
     @property
@@ -169,6 +169,9 @@ class Hub:
     def merge(self, delta: SetDelta, source: LinkEnd | None) -> None:
         """Takes what a command service has, and passes on what was new: down at once, then sideways."""
         new = self.board.merge(delta)
+        if source is not None:
+            source.lanes.knows(delta)
+            self.links.brought(new.stops, source)
         self._spread(new, source)
         brought = {release.release_id for release in delta.releases}
         waited = tuple(release for release in new.releases if release.release_id not in brought)
@@ -237,8 +240,9 @@ class Hub:
                 case Readings():
                     self._take(session, effect.intake)
                 case Reported():
-                    self.links.report(session, effect.progress, effect.status)
-                    self._steps.reported(session.vehicle_id, effect.progress, self._now())
+                    now = self._now()
+                    self.links.report(session, effect.progress, effect.status, now_s=now.boottime_s)
+                    self._steps.reported(session.vehicle_id, effect.progress, now)
                 case OrderReported():
                     self.links.order_report(effect.request_id, effect.outcome)
                 case Changed():

@@ -8,9 +8,11 @@ from typing import Final
 
 from pitwall.domain.permit import MAX_TTL_S
 
-#: Version of haul.link.v1 that this gateway speaks, and the oldest one that it still takes.
-PROTOCOL_VERSION: Final = 1
+#: Version of VehicleLinkService that this gateway speaks, and the oldest one that it still takes.
+PROTOCOL_VERSION: Final = 2
 OLDEST_PROTOCOL_VERSION: Final = max(1, PROTOCOL_VERSION - 1)
+#: Version of GatewayLinkService that it speaks.
+LINK_PROTOCOL_VERSION: Final = 1
 
 # One frame of a vehicle
 
@@ -91,8 +93,17 @@ CLOCK_WINDOW_S: Final = 300.0
 
 #: How long a vehicle is asked to wait when Kafka's backlog is full, seconds.
 THROTTLE_S: Final = 1.0
-#: Reports to command services are gathered for so long under load, seconds; a single one goes at once.
+#: Reports to a command service come no closer together than this on the average, seconds,
 COALESCE_S: Final = 0.010
+#: but for so many, so that the stop of one vehicle is told as it happens.
+REPORTS_AT_ONCE: Final = 4
+#: Those that nobody waits for may be gathered for so long, seconds.
+GATHER_S: Final = 0.050
+#: How long news from one command service waits before the others are told, seconds: it tells them itself, in the moment
+#: in which every processor is wanted for vehicles. It never falls behind anything else on its way to them.
+RELAY_S: Final = 0.020
+#: Stops of which it is kept which command service brought them, the one at which somebody waits for reports.
+MAX_ASKED: Final = 1_000
 #: Between two pulses, seconds.
 PULSE_S: Final = 0.45
 #: Beats of the gateway within one lease.

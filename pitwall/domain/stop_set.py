@@ -108,6 +108,15 @@ class SetDelta:
     def __bool__(self) -> bool:
         return bool(self.stops or self.releases)
 
+    def without(self, other: "SetDelta") -> "SetDelta":
+        """What of it is not in the other one just so."""
+        stops = {stop.stop_id: stop for stop in other.stops}
+        releases = {release.release_id: release for release in other.releases}
+        return SetDelta(
+            tuple(stop for stop in self.stops if stops.get(stop.stop_id) != stop),
+            tuple(release for release in self.releases if releases.get(release.release_id) != release),
+        )
+
 
 class StopSet:
     """What is stopped. Grows by `merge` alone and shrinks by `compact` alone."""

@@ -54,7 +54,7 @@ class CommandService(Process):
         restore(core, rows, self.disk.replay(self.name), CLOCK.command())
         peers = [Peer(peer.name, peer.name) for peer in self.peers]
         journal = self.journal = Journal(self)
-        self.hub = Hub(core, journal, peers)  # type: ignore[arg-type]  # a Journal in all that Hub asks of it
+        self.hub = Hub(core, journal, peers, self.later)  # type: ignore[arg-type]  # a Journal in all that Hub asks of it
         self.servicer = GatewayLinkServicer(self.hub, self._terms.lease_ttl_s)
         self.peer_servicer = PeerLinkServicer(self.hub, [peer.name for peer in self.peers])
         self.stop_desk, self.order_desk = StopDesk(self.hub), OrderDesk(self.hub)

@@ -12,7 +12,7 @@ from ingest_gateway.from_site import FromSite
 from ingest_gateway.hub import Hub
 from ingest_gateway.intake import Intake
 from ingest_gateway.leave import Leave
-from ingest_gateway.limits import LINK_OPEN_WITHIN_S, LINK_SILENT_S, PULSE_S
+from ingest_gateway.limits import LINK_OPEN_WITHIN_S, LINK_SILENT_S, PULSE_S, RELAY_S
 from ingest_gateway.link_state import LinkBroken, LinkState
 from ingest_gateway.links import LinkEnd, Links
 from ingest_gateway.record import VehicleRecord
@@ -96,7 +96,7 @@ class SiteLink:
         self._state = LinkState()
         self._heard_s = 0.0
         self.woken = self._gathers = False
-        end.wake = self._wake
+        end.wake, end.wake_later = self._wake, lambda: gateway.later(RELAY_S, self._wake)
 
     def _wake(self) -> None:
         self.woken = True

@@ -97,7 +97,7 @@ def test_what_a_gateway_brings_goes_to_the_others_and_to_disk_once() -> None:
     core = core_with("A")
     core.merge(SetDelta((stop(),)), 1, GATEWAY, at())
     effects = core.take_effects()
-    assert pushes(effects) == [Push(SetDelta((stop(),)), 1)]
+    assert pushes(effects) == [Push(SetDelta((stop(),)), 1, relayed=True)]
     assert events(effects) == [StopIssued(stop())]
     core.merge(SetDelta((stop(),)), 2, GATEWAY, at())
     assert core.take_effects() == []
@@ -108,7 +108,7 @@ def test_a_stop_that_is_brought_with_its_release_is_passed_on_in_one_frame() -> 
     core = core_with("A")
     old, let_go = stop(), release(approved_by="boss")
     core.merge(SetDelta((old,), (let_go,)), 1, GATEWAY, at())
-    assert pushes(core.take_effects()) == [Push(SetDelta((old,), (let_go,)), 1)]
+    assert pushes(core.take_effects()) == [Push(SetDelta((old,), (let_go,)), 1, relayed=True)]
     assert core.ledger["s"].all_released, "nobody here has ever had it"
 
 
@@ -277,7 +277,7 @@ def test_what_a_peer_knows_is_in_force_passed_on_and_recorded_with_who_told_it()
     core.told(SetDelta((stop(),)), (), PEER, at())
     assert core.stops.holds("A")
     push, journal = core.take_effects()
-    assert push == Push(SetDelta((stop(),)), None)
+    assert push == Push(SetDelta((stop(),)), None, relayed=True)
     assert isinstance(journal, Journal)
     assert (journal.record.event, journal.record.actor, journal.ack) == (StopIssued(stop()), PEER, STOP_ACK)
     core.told(SetDelta((stop(),)), (), PEER, at())
@@ -292,7 +292,7 @@ def test_a_release_that_is_in_force_at_a_peer_is_so_here(known: bool) -> None:
         core.take_effects()
     core.told(SetDelta((), (APPROVED,)), (), PEER, at())
     effects = core.take_effects()
-    assert pushes(effects) == [Push(SetDelta((), (APPROVED,)), None)]
+    assert pushes(effects) == [Push(SetDelta((), (APPROVED,)), None, relayed=True)]
     assert events(effects) == [ReleaseInForce(APPROVED)]
     core.told(SetDelta((stop(),)), (), PEER, at())
     assert not core.stops.holds("A")
@@ -302,7 +302,7 @@ def test_a_release_that_is_in_force_at_a_peer_is_so_here(known: bool) -> None:
 def test_a_stop_and_its_release_are_passed_on_in_one_frame() -> None:
     core = core_with("A", members=MEMBERS)
     core.told(SetDelta((stop(),), (APPROVED,)), (), PEER, at())
-    assert pushes(core.take_effects()) == [Push(SetDelta((stop(),), (APPROVED,)), None)]
+    assert pushes(core.take_effects()) == [Push(SetDelta((stop(),), (APPROVED,)), None, relayed=True)]
 
 
 def test_a_request_that_a_peer_has_waits_here_too() -> None:

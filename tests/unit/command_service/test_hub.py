@@ -11,7 +11,7 @@ from haul.link.v1 import vehicle_link_service_pb2 as vehicle_pb2
 
 from command_service.events import OrderRecorded
 from command_service.feed import Feed
-from command_service.hub import Hub
+from command_service.hub import RELAY_S, Hub
 from command_service.journal import Journal
 from command_service.lanes import CloseFrame, SetFrame
 from command_service.link import Link
@@ -49,6 +49,28 @@ async def test_a_push_is_in_every_lane_but_the_one_it_came_by(hub: Hub) -> None:
     hub.carry_out()
     assert one.lanes.next() is None
     assert two.lanes.next() == SetFrame(SetDelta((stop(),)), 2)
+
+
+async def test_what_was_asked_for_here_is_written_at_once_and_what_others_tell_of_too_a_moment_later(
+    tmp_path: Path,
+) -> None:
+    later: list[tuple[float, Callable[[], None]]] = []
+    journal = Journal(Store.open(tmp_path / "journal.sqlite", "c1", first_start=True))
+    hub = Hub(core_with(), journal, later=lambda seconds, do: later.append((seconds, do)))
+    link = attached(hub)
+    await link.rung()
+    hub.core.issue(stop("asked"), at())
+    hub.carry_out()
+    async with asyncio.timeout(1):
+        await link.rung()
+    hub.core.told(SetDelta((stop("told"),)), (), "spiffe://pitwall.local/command/c2", at())
+    hub.carry_out()
+    assert not link.has_rung
+    ((seconds, ring),) = later
+    assert seconds == RELAY_S
+    ring()
+    assert link.has_rung
+    await journal.close(5)
 
 
 async def test_what_is_on_disk_makes_the_stop_issued(hub: Hub) -> None:

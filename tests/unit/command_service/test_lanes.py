@@ -36,6 +36,14 @@ def test_the_set_goes_first_whatever_else_waits() -> None:
     ]
 
 
+def test_what_the_gateway_has_told_of_itself_goes_no_more_but_the_whole_set_goes() -> None:
+    lanes = Lanes(WHOLE)
+    lanes.push(NEWS)
+    lanes.push(SetDelta((stop("other"),), (release("r", "news"),)))
+    lanes.knows(SetDelta((stop("whole"), stop("news"), stop("other"))))
+    assert drained(lanes) == [SetFrame(WHOLE, 1), SetFrame(SetDelta((), (release("r", "news"),)), 2)]
+
+
 def test_an_empty_set_is_sent_all_the_same() -> None:
     assert drained(Lanes(SetDelta())) == [SetFrame(SetDelta(), 1)]
 

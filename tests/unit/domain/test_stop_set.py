@@ -326,3 +326,12 @@ def test_zones_are_counted_until_they_are_released_for_all() -> None:
     assert stops.active_zones == 2
     stops.merge(releases=[release("r1", "z", "A"), release("r2", "y")])
     assert stops.active_zones == 1
+
+
+def test_a_delta_without_what_another_one_holds_just_so() -> None:
+    same, other_words = stop("same"), replace(stop("changed"), reason="another one")
+    delta = SetDelta((same, stop("changed"), stop("new")), (release("r-1", "same"), release("r-2", "same")))
+    known = SetDelta((other_words, same), (release("r-1", "same"), release("r-2", "same", "A")))
+    assert delta.without(known) == SetDelta((stop("changed"), stop("new")), (release("r-2", "same"),))
+    assert delta.without(SetDelta()) == delta
+    assert not delta.without(delta)

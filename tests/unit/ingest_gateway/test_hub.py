@@ -2,7 +2,7 @@
 
 import pytest
 from haul.command.v1.order_pb2 import OrderOutcome, OrderResult
-from haul.command.v1.stop_pb2 import StopStage
+from haul.command.v1.stop_pb2 import StopProgress, StopStage
 from haul.link.v1 import gateway_link_service_pb2 as link_pb
 from haul.link.v1 import vehicle_link_service_pb2 as pb
 from haul.telemetry.v1.telemetry_pb2 import Connectivity
@@ -11,6 +11,7 @@ from ingest_gateway.effects import Close, Code
 from ingest_gateway.limits import (
     ANSWERS_ALL_OF,
     CLOSE_SILENT_AFTER_S,
+    GATHER_S,
     HEARTBEATS_PER_PERMIT,
     SILENT_AFTER_S,
     WRITE_STALL_S,
@@ -130,6 +131,19 @@ def test_every_other_command_service_hears_of_it_and_not_the_one_that_said_it() 
     site.push(2, stop("now"))
     said = [[frame.WhichOneof("body") for frame in site.heard(number)] for number in (1, 2, 3)]
     assert said == [["stop_set"], ["stop_set_merged"], ["stop_set"]]
+
+
+def test_news_of_a_vehicle_is_told_at_once_and_that_of_a_command_service_a_moment_later() -> None:
+    site, woken = Site(members=3), list[str]()
+    for number in (1, 2, 3):
+        site.attach(number)
+        site.end(number).wake = lambda number=number: woken.append(f"{number} now")  # type: ignore[misc]
+        site.end(number).wake_later = lambda number=number: woken.append(f"{number} later")  # type: ignore[misc]
+    site.hub.merge(delta(stop("told")), site.end(1))
+    assert woken == ["2 later", "3 later"]
+    woken.clear()
+    site.hub.merge(delta(stop("brought")), None)
+    assert woken == ["1 now", "2 now", "3 now"]
 
 
 def test_a_withdrawal_that_waited_for_its_stop_goes_also_to_whoever_has_brought_the_stop(site: Site) -> None:
@@ -308,6 +322,51 @@ def test_the_vehicles_words_go_to_every_command_service() -> None:
     vehicle.say(frame)
     for number in (1, 2, 3):
         assert progress(site.heard(number)) == [(VEHICLE, "s", StopStage.STOP_STAGE_RECEIVED)]
+
+
+@pytest.mark.parametrize(
+    ("stage", "durably", "soon"),
+    [
+        ("SENT", False, []),
+        ("RECEIVED", False, [1]),
+        ("RECEIVED", True, []),
+        ("BRAKING", False, [1]),
+        ("STANDSTILL", True, [1]),
+        ("RELEASED", False, [1]),
+    ],
+)
+def test_a_word_goes_at_once_to_where_somebody_waits_for_it(stage: str, durably: bool, soon: list[int]) -> None:
+    site = Site(members=3)
+    for number in (1, 2, 3):
+        site.attach(number)
+    vehicle = site.vehicle().say_hello()
+    site.push(1, stop("s"))
+    site.push(2, stop("s"))
+    for number in (1, 2, 3):
+        site.heard(number)
+    site.now_s += 5
+    word = StopProgress(stop_id="s", stage=StopStage.Value(f"STOP_STAGE_{stage}"), latched_durably=durably)
+    site.links.report(vehicle.session, [word], now_s=site.now_s)
+    lanes = {number: site.end(number).lanes for number in (1, 2, 3)}
+    assert [number for number in lanes if lanes[number].next(site.now_s)] == soon
+    assert [number for number in lanes if lanes[number].next(site.now_s + GATHER_S)] == [
+        number for number in lanes if number not in soon
+    ]
+
+
+def test_of_a_stop_that_nobody_is_known_to_wait_for_everybody_hears_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest_gateway.links.MAX_ASKED", 1)
+    site = Site(members=3)
+    for number in (1, 2, 3):
+        site.attach(number)
+    vehicle = site.vehicle().say_hello()
+    site.push(1, stop("forgotten"), stop("remembered"))
+    for number in (1, 2, 3):
+        site.heard(number)
+    site.now_s += 5
+    word = StopProgress(stop_id="forgotten", stage=StopStage.STOP_STAGE_RECEIVED)
+    site.links.report(vehicle.session, [word], now_s=site.now_s)
+    assert all(site.end(number).lanes.next(site.now_s) for number in (1, 2, 3))
 
 
 def test_a_command_service_that_comes_back_hears_it_all_again(site: Site) -> None:

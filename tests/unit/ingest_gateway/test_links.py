@@ -6,11 +6,11 @@ from haul.command.v1.stop_pb2 import StopSet
 from haul.link.v1 import gateway_link_service_pb2 as pb
 from haul.link.v1.vehicle_link_service_pb2 import OrderReport
 
-from ingest_gateway.limits import COALESCE_S, MAX_KEPT_ORDER_REPORTS, MAX_LINK_BACKLOG
+from ingest_gateway.limits import COALESCE_S, MAX_KEPT_ORDER_REPORTS, MAX_LINK_BACKLOG, REPORTS_AT_ONCE
 from ingest_gateway.link_lanes import LinkLanes
 from ingest_gateway.link_state import LeaseGranted, LinkBroken, LinkState, SessionSuperseded, SetPushed
 from pitwall import wire
-from tests.unit.ingest_gateway.builders import VEHICLE, delta, stop
+from tests.unit.ingest_gateway.builders import VEHICLE, delta, release, stop
 
 
 def push(*stop_ids: str, exchange_id: int = 1) -> pb.AttachResponse:
@@ -70,15 +70,15 @@ def test_lanes_go_in_their_order_whatever_came_first() -> None:
     lanes.restart(pb.GatewayHello(gateway="g"), [])
     lanes.pulses(pb.AttachRequest(pulses=pb.VehiclePulses()))
     lanes.order_report(OrderReport(request_id="o"))
-    lanes.report(pb.VehicleReport(vehicle_id=VEHICLE))
+    lanes.report(pb.VehicleReport(vehicle_id=VEHICLE), 0.0)
     lanes.session_opened(pb.SessionOpened(vehicle_id=VEHICLE))
     lanes.beat(5)
     lanes.stop_set(delta(stop("s")))
     lanes.merged(9)
     assert bodies(lanes) == [
         "hello",
-        "stop_set",
         "stop_set_merged",
+        "stop_set",
         "beat",
         "session_opened",
         "reports",
@@ -87,27 +87,49 @@ def test_lanes_go_in_their_order_whatever_came_first() -> None:
     ]
 
 
-def test_a_report_that_comes_alone_goes_at_once_and_the_next_ones_are_gathered() -> None:
+def test_what_the_command_service_has_told_of_itself_goes_no_more() -> None:
     lanes = LinkLanes()
-    lanes.report(pb.VehicleReport(vehicle_id="A-1"))
-    assert bodies(lanes, 1.0) == ["reports"]
-    lanes.report(pb.VehicleReport(vehicle_id="A-1"))
-    lanes.report(pb.VehicleReport(vehicle_id="B-1"))
-    assert bodies(lanes, 1.0 + COALESCE_S * 0.9) == []
-    assert lanes.gathering
-    assert lanes.wait_s(1.0 + COALESCE_S * 0.9) == pytest.approx(COALESCE_S * 0.1)
-    frame = lanes.next(1.0 + COALESCE_S)
+    lanes.stop_set(delta(stop("s-1"), stop("s-2"), release("r-1", "s-1")))
+    lanes.stop_set(delta(stop("s-3")))
+    lanes.knows(delta(stop("s-3"), stop("s-1"), release("r-1", "s-1")))
+    frame = lanes.next(0.0)
     assert frame is not None
-    assert [each.vehicle_id for each in frame.reports.reports] == ["A-1", "B-1"]
-    lanes.report(pb.VehicleReport(vehicle_id="A-1"))
-    assert bodies(lanes, 2.0) == ["reports"]
+    assert wire.set_from_proto(frame.stop_set) == delta(stop("s-2"))
+    assert lanes.next(0.0) is None
+
+
+def test_reports_go_when_the_first_of_them_has_to() -> None:
+    lanes = LinkLanes()
+    assert lanes.report(pb.VehicleReport(vehicle_id="A-1"), 1.05)
+    assert not lanes.report(pb.VehicleReport(vehicle_id="B-1"), 1.09), "the writer looks again before that"
+    assert lanes.gathering
+    assert bodies(lanes, 1.04) == []
+    assert lanes.wait_s(1.04) == pytest.approx(0.01)
+    assert lanes.report(pb.VehicleReport(vehicle_id="C-1"), 1.04)
+    frame = lanes.next(1.04)
+    assert frame is not None
+    assert [each.vehicle_id for each in frame.reports.reports] == ["A-1", "B-1", "C-1"]
+    assert not lanes.gathering
+    assert lanes.report(pb.VehicleReport(), 2.0), "what went before holds nothing up"
+
+
+def test_under_load_reports_keep_their_distance() -> None:
+    lanes = LinkLanes()
+    for _ in range(REPORTS_AT_ONCE):
+        lanes.report(pb.VehicleReport(), 1.0)
+        assert bodies(lanes, 1.0) == ["reports"]
+    lanes.report(pb.VehicleReport(), 1.0)
+    lanes.report(pb.VehicleReport(), 1.0)
+    assert bodies(lanes, 1.0 + COALESCE_S * 0.9) == []
+    assert lanes.wait_s(1.0 + COALESCE_S * 0.9) == pytest.approx(COALESCE_S * 0.1)
+    frame = lanes.next(1.0 + COALESCE_S * 1.01)
+    assert frame is not None
+    assert len(frame.reports.reports) == 2
 
 
 def test_gathering_holds_nothing_else_up() -> None:
     lanes = LinkLanes()
-    lanes.report(pb.VehicleReport())
-    bodies(lanes, 1.0)
-    lanes.report(pb.VehicleReport())
+    lanes.report(pb.VehicleReport(), 2.0)
     lanes.merged(1)
     lanes.pulses(pb.AttachRequest(pulses=pb.VehiclePulses()))
     assert bodies(lanes, 1.0) == ["stop_set_merged", "pulses"]
@@ -116,9 +138,7 @@ def test_gathering_holds_nothing_else_up() -> None:
 def test_an_outcome_does_not_overtake_the_state_that_it_made() -> None:
     """Whoever looks after EXECUTED sees the new hold_count, and may give the next order."""
     lanes = LinkLanes()
-    lanes.report(pb.VehicleReport())
-    bodies(lanes, 1.0)
-    lanes.report(pb.VehicleReport(vehicle_id=VEHICLE))
+    lanes.report(pb.VehicleReport(vehicle_id=VEHICLE), 2.0)
     lanes.order_report(OrderReport())
     assert bodies(lanes, 1.0) == ["reports", "order_reports"]
 
@@ -141,7 +161,7 @@ def test_a_new_stream_begins_with_the_whole_state_and_keeps_outcomes() -> None:
     lanes.stop_set(delta(stop("s")))
     lanes.beat(3)
     lanes.session_opened(pb.SessionOpened())
-    lanes.report(pb.VehicleReport(vehicle_id="OLD-1"))
+    lanes.report(pb.VehicleReport(vehicle_id="OLD-1"), 0.0)
     lanes.order_report(OrderReport(request_id="o"))
     lanes.restart(pb.GatewayHello(gateway="g"), [pb.VehicleReport(vehicle_id="NEW-1")])
     frames = [lanes.next(0.0) for _ in range(3)]
@@ -163,7 +183,7 @@ def test_outcomes_are_kept_up_to_a_limit_and_the_rest_is_counted() -> None:
 def test_a_command_service_that_does_not_read_overflows() -> None:
     lanes = LinkLanes()
     for _ in range(MAX_LINK_BACKLOG):
-        lanes.report(pb.VehicleReport())
+        lanes.report(pb.VehicleReport(), 0.0)
     assert not lanes.overflowing
-    lanes.report(pb.VehicleReport())
+    lanes.report(pb.VehicleReport(), 0.0)
     assert lanes.overflowing
