@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
+from haul.fleet.v1 import vehicle_pb2
 from haul.telemetry.v1 import alert_pb2, telemetry_pb2
 
 from fleet_service.filters import Field, InvalidValue
@@ -75,6 +76,10 @@ ALERT_FIELDS: Final = {
     "severity": Field(_enum(alert_pb2.AlertSeverity, "ALERT_SEVERITY_"), ordered=True),
     "state": Field(_enum(alert_pb2.AlertState, "ALERT_STATE_")),
     "acknowledged": Field(_flag),
+}
+GAP_FIELDS: Final = {
+    "vehicle_id": Field(_text),
+    "state": Field(_enum(vehicle_pb2.GapState, "GAP_STATE_")),
 }
 METRICS_FIELDS: Final = {
     "window_length": Field(_milliseconds, ordered=True),

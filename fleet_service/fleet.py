@@ -155,6 +155,11 @@ class Fleet:
             self.stops.active_ids(vehicle_id),
         )
 
+    def deleted(self) -> dict[str, int]:
+        """Vehicles that were taken out of the registry, and when, Unix ns."""
+        times = ((vehicle_id, entry.delete_time) for vehicle_id, entry in self._entries.items())
+        return {vehicle_id: int(time.timestamp() * 1e9) for vehicle_id, time in times if time is not None}
+
     def live(self, vehicle_id: str) -> Live | None:
         return self._live.get(vehicle_id)
 

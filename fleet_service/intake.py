@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
@@ -39,8 +39,15 @@ assert 2 * FETCH_WAIT_MS < MAX_SILENCE_S * 1000 < SOCKET_TIMEOUT_MS
 
 _log = logs.get(__name__)
 
-#: Takes the values of a batch and the offsets behind it; returns when the next one may come.
-Take = Callable[[Sequence[bytes], Mapping[tuple[str, int], int]], Coroutine[Any, Any, None]]
+_R = TypeVar("_R")
+#: Takes the records of a batch and the offsets behind it; returns when the next one may come.
+TakeOf = Callable[[Sequence[_R], Mapping[tuple[str, int], int]], Coroutine[Any, Any, None]]
+Take = TakeOf[bytes]
+
+
+def value_of(message: Message) -> bytes:
+    """What most want of a record."""
+    return message.value() or b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +86,14 @@ def consumer_config(bootstrap: str, name: str) -> dict[str, Any]:
     }
 
 
-class Intake:
-    """Of one topic. `open` it in the event loop, then `ended` tells how it went."""
+class Intake(Generic[_R]):
+    """Of one topic. `open` it in the event loop, then `ended` tells how it went. `record`: what is taken of each."""
 
-    def __init__(self, config: Mapping[str, Any], topic: Topic, take: Take) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], topic: Topic, take: TakeOf[_R], record: Callable[[Message], _R]
+    ) -> None:
         self.topic = topic
-        self._config, self._take = dict(config), take
+        self._config, self._take, self._record = dict(config), take, record
         self._watch = BrokerWatch(MAX_SILENCE_S)
         self._closing = threading.Event()
         self._handing: Future[None] | None = None
@@ -93,6 +102,9 @@ class Intake:
         self.lag = 0
         #: Set when everything that was there at the start has been read.
         self.caught_up = asyncio.Event()
+        #: It was begun without a known place, where the oldest records had been deleted already. Known before any is
+        #: handed over.
+        self.began_late = False
 
     @property
     def trouble(self) -> str | None:
@@ -104,6 +116,11 @@ class Intake:
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._run, args=(start,), name=f"read {self.topic.name}", daemon=True)
         self._thread.start()
+
+    async def end(self) -> None:
+        """Never comes back; raises when it reads no more."""
+        await self.ended
+        raise RuntimeError(f"{self.topic.name} is not read any more")
 
     async def close(self) -> None:
         self._closing.set()
@@ -164,6 +181,7 @@ class Intake:
                 self._closing.wait(ASK_AGAIN_S)
                 continue
             self._watch.on_answer()  # the topic may be empty for long, and nothing is old for that
+            self.began_late = self.began_late or (low > 0 and partition not in start.offsets)
             begin[partition], ends[partition] = start.offset(partition, low, high), high
         consumer.assign([TopicPartition(self.topic.name, p, offset) for p, offset in begin.items()])
         return begin, ends
@@ -179,17 +197,17 @@ class Intake:
         self.lag = lag
 
     def _hand_over(self, messages: Sequence[Message]) -> None:
-        values: list[bytes] = []
+        records: list[_R] = []
         offsets: dict[tuple[str, int], int] = {}
         for message in messages:
             if (error := message.error()) is not None:
                 _log.warning("not read", topic=self.topic.name, error=error.str())
                 continue
-            values.append(message.value() or b"")
+            records.append(self._record(message))
             offsets[self.topic.name, message.partition() or 0] = (message.offset() or 0) + 1
-        if values:
+        if records:
             self._watch.on_answer()
-            self._handing = asyncio.run_coroutine_threadsafe(self._take(values, offsets), self._loop)
+            self._handing = asyncio.run_coroutine_threadsafe(self._take(records, offsets), self._loop)
             if self._closing.is_set():
                 self._handing.cancel()
             self._handing.result()

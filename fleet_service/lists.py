@@ -12,6 +12,7 @@ from fleet_service.alerts import Alert
 from fleet_service.filter_fields import ALERT_FIELDS, METRICS_FIELDS, VEHICLE_FIELDS
 from fleet_service.filters import Value
 from fleet_service.fleet import Fleet, Vehicle
+from fleet_service.gap_desk import GapDesk
 from fleet_service.records import WindowFigures
 from fleet_service.store import Store
 from fleet_service.watch import MAX_ITEMS, News, Watchers
@@ -25,8 +26,10 @@ _WINDOW_KEY: Final = (int, int)
 class Lists:
     """`ready`: whether the registry has been read; `stale`: whether what is known may be old."""
 
-    def __init__(self, fleet: Fleet, store: Store, ready: Callable[[], bool], stale: Callable[[], bool]) -> None:
-        self._fleet, self._store = fleet, store
+    def __init__(
+        self, fleet: Fleet, store: Store, gaps: GapDesk, ready: Callable[[], bool], stale: Callable[[], bool]
+    ) -> None:
+        self._fleet, self._store, self._gaps = fleet, store, gaps
         self._ready, self._stale = ready, stale
         self.vehicle_watchers = Watchers(fleet.vehicle_changes)
         self.alert_watchers = Watchers(fleet.alert_changes)
@@ -114,7 +117,8 @@ class Lists:
                 found = await tables.list_windows(connection, vehicle_id, chosen, asked.after, asked.size + 1)
         page = asked.cut(found, _window_key)
         return fleet_pb2.ListVehicleMetricsResponse(
-            metrics=map(views.window, page.items), next_page_token=page.next_token
+            metrics=[views.window(window, self._gaps.missing_in(window)) for window in page.items],
+            next_page_token=page.next_token,
         )
 
 

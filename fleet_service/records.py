@@ -21,7 +21,7 @@ from pitwall.domain.units import QUANTITIES
 from pitwall.wire import STORABLE_ID, VEHICLE_ID
 
 #: What PostgreSQL's bigint holds.
-_MAX_NUMBER: Final = 2**63 - 1
+MAX_NUMBER: Final = 2**63 - 1
 #: Nanoseconds since 1970 of the year 2200: later is no time of ours.
 _MAX_NS: Final = 7_258_118_400 * 1_000_000_000
 _MAX_TEXT: Final = 1_000
@@ -205,8 +205,8 @@ def _text(text: str, field: str) -> str:
 
 
 def _number(number: int, field: str) -> int:
-    if number > _MAX_NUMBER:
-        raise Poison(f"{field} is {number}, at most {_MAX_NUMBER} is taken")
+    if number > MAX_NUMBER:
+        raise Poison(f"{field} is {number}, at most {MAX_NUMBER} is taken")
     return number
 
 
@@ -219,7 +219,7 @@ def _nanos(message: Timestamp, field: str) -> int:
 
 def _milliseconds(message: Duration, field: str) -> int:
     milliseconds = message.seconds * 1000 + message.nanos // 1_000_000
-    if not 0 < milliseconds < _MAX_NUMBER:
+    if not 0 < milliseconds < MAX_NUMBER:
         raise Poison(f"{field} is missing or out of range")
     return milliseconds
 

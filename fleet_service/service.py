@@ -12,6 +12,8 @@ from opentelemetry import metrics
 from fleet_service.cache import Cache, Mirror
 from fleet_service.config import FleetSettings
 from fleet_service.fleet import Fleet
+from fleet_service.gap_desk import GapDesk
+from fleet_service.gap_keeper import GapKeeper
 from fleet_service.lists import Lists
 from fleet_service.registry_desk import RegistryDesk
 from fleet_service.servicer import FleetServicer
@@ -48,7 +50,9 @@ class FleetService:
         self.cache = Cache(settings.redis_address)
         self.sources = Sources(self.fleet, self.store, self.cache, settings.kafka_bootstrap, settings.name)
         self._mirror = Mirror(self.cache, self.fleet)
-        self.lists = Lists(self.fleet, self.store, lambda: self.sources.ready, self._stale)
+        self.gaps = GapKeeper(self.store, settings.kafka_bootstrap, settings.name, self.fleet.deleted)
+        self.gap_desk = GapDesk(self.gaps)
+        self.lists = Lists(self.fleet, self.store, self.gap_desk, lambda: self.sources.ready, self._stale)
         self.statistics = StatisticsDesk(self.fleet, self.cache, self._stale)
 
     async def start(self) -> None:
@@ -64,6 +68,7 @@ class FleetService:
         stack.push_async_callback(self.store.close)
         stack.push_async_callback(self.cache.close)
         stack.push_async_callback(self.sources.close)
+        stack.push_async_callback(self.gaps.close)
         self._status = serve_status(settings.metrics_address, self._health)
         await self._status.start()
         stack.push_async_callback(self._status.stop)
@@ -71,7 +76,7 @@ class FleetService:
             settings.operator_address, credentials, interceptors, OPERATOR_LIMITS, reflection=(_SERVICE,)
         )
         stack.push_async_callback(self._operator.stop, STOP_GRACE_S)
-        servicer = FleetServicer(self.lists, RegistryDesk(self.fleet, self.store), self.statistics)
+        servicer = FleetServicer(self.lists, RegistryDesk(self.fleet, self.store), self.statistics, self.gap_desk)
         add_FleetServiceServicer_to_server(servicer, self._operator.server)
         self._measure()
         await self._operator.start()
@@ -86,6 +91,7 @@ class FleetService:
         works = (
             self.store.run(),
             self.sources.run(),
+            self.gaps.run(),
             self._mirror_when_ready(),
             self.statistics.run(),
             self.lists.vehicle_watchers.run(),
@@ -115,6 +121,8 @@ class FleetService:
         for intake in self.sources.intakes:
             detail = intake.trouble or f"{intake.lag} records behind"
             parts[intake.topic.name] = Part(intake.trouble is None, detail, required=False)
+        text = self.gaps.trouble or f"{self.gaps.lag} records behind"
+        parts["gap ledger"] = Part(self.gaps.trouble is None, text, required=False)
         for what, trouble in self.sources.writer.troubles.items():
             parts[f"stored {what}"] = Part(False, trouble, required=False)
         return parts
@@ -129,6 +137,7 @@ class FleetService:
         gauge(meter, "pitwall.fleet.alert_watchers", "Streams of alerts", lambda: lists.alert_watchers.count)
         text = "Records in the topic that are not read yet"
         gauges(meter, "pitwall.kafka.consumer.lag.records", text, "topic", self._lags)
+        self.gaps.measure(meter)
         tls = self._settings.tls
         Surroundings({}, {"own": [tls.certificate], "ca": [tls.ca]}).watch()
 

@@ -12,6 +12,7 @@ from haul.fleet.v1 import vehicle_pb2
 from opentelemetry import metrics
 
 from fleet_service import views
+from fleet_service.gap_desk import GapDesk
 from fleet_service.lists import Lists
 from fleet_service.registry_desk import RegistryDesk
 from fleet_service.statistics_desk import StatisticsDesk
@@ -31,8 +32,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class FleetServicer(fleet_grpc.FleetServiceServicer):
     """Behind the interceptors, which have found out who calls and whether they may."""
 
-    def __init__(self, lists: Lists, registry: RegistryDesk, statistics: StatisticsDesk) -> None:
-        self._lists, self._registry, self._statistics = lists, registry, statistics
+    def __init__(self, lists: Lists, registry: RegistryDesk, statistics: StatisticsDesk, gaps: GapDesk) -> None:
+        self._lists, self._registry, self._statistics, self._gaps = lists, registry, statistics, gaps
         meter = metrics.get_meter("fleet_service")
         self._stalled = Tally(meter, "pitwall.watchers.stalled", "Watchers cut off that didn't read")
 
@@ -117,7 +118,7 @@ class FleetServicer(fleet_grpc.FleetServiceServicer):
     async def ListGaps(  # noqa: N802
         self, request: fleet_pb2.ListGapsRequest, context: Context
     ) -> fleet_pb2.ListGapsResponse:
-        raise _not_served("ListGaps", "declared losses are in the topic dead-letter-topic")
+        return self._gaps.list(request)
 
     async def _stream(
         self, context: Context, changes: AsyncGenerator[News[_T], None], answer: Callable[[News[_T]], object]

@@ -11,7 +11,7 @@ from fleet_service import records, stop_tables, tables
 from fleet_service.alerts import MAX_ALERTS, Alert
 from fleet_service.cache import Cache, CacheAway, readable
 from fleet_service.fleet import Fleet
-from fleet_service.intake import Intake, Start, Take, consumer_config
+from fleet_service.intake import Intake, Start, Take, consumer_config, value_of
 from fleet_service.live_text import to_text
 from fleet_service.records import Poison, WindowFigures
 from fleet_service.registry import Entry
@@ -57,11 +57,11 @@ class Sources:
         )
         self._facts: Backlog[Fact] = Backlog("stops", stop_tables.keep_facts, partial(self._left_out, COMMANDS.name))
         config = consumer_config(kafka_bootstrap, name)
-        self.telemetry = Intake(config, TELEMETRY, self._live_take(records.sample_from, fleet.take_sample))
-        self.changes = Intake(config, STATUS_CHANGE, self._live_take(records.change_from, fleet.take_change))
-        self.alerts = Intake(config, ALERTS, self._take_alerts)
-        self.windows = Intake(config, METRICS, self._take_windows)
-        self.commands = Intake(config, COMMANDS, self._take_commands)
+        self.telemetry = Intake(config, TELEMETRY, self._live_take(records.sample_from, fleet.take_sample), value_of)
+        self.changes = Intake(config, STATUS_CHANGE, self._live_take(records.change_from, fleet.take_change), value_of)
+        self.alerts = Intake(config, ALERTS, self._take_alerts, value_of)
+        self.windows = Intake(config, METRICS, self._take_windows, value_of)
+        self.commands = Intake(config, COMMANDS, self._take_commands, value_of)
         self.intakes = (self.telemetry, self.changes, self.alerts, self.windows, self.commands)
         meter = metrics.get_meter("fleet_service")
         topics = {"topic": [intake.topic.name for intake in self.intakes]}
@@ -85,7 +85,7 @@ class Sources:
         kept = (self.writer.keep(backlog) for backlog in (self._alerts, self._windows, self._facts))
         works = (*kept, self._keep_live(), self._reload(), self._forget())
         async with asyncio.TaskGroup() as group:
-            for work in (*works, *map(_ended, self.intakes)):
+            for work in (*works, *(intake.end() for intake in self.intakes)):
                 group.create_task(work)
 
     async def close(self) -> None:
@@ -238,11 +238,6 @@ class Sources:
 
 def _age_s(event_ns: int) -> float:
     return max(0.0, wall_time().timestamp() - event_ns / 1e9)
-
-
-async def _ended(intake: Intake) -> None:
-    await intake.ended
-    raise RuntimeError(f"{intake.topic.name} is not read any more")
 
 
 def _parts(texts: Mapping[str, str], size: int) -> list[dict[str, str]]:

@@ -101,13 +101,14 @@ def alert(known: Alert) -> vehicle_pb2.AlertRecord:
     )
 
 
-def window(known: WindowFigures) -> metrics_pb2.VehicleMetrics:
+def window(known: WindowFigures, missing_count: int | None) -> metrics_pb2.VehicleMetrics:
+    """With what is missing of it now; None where that is unknown."""
     message = metrics_pb2.VehicleMetrics(
         vehicle_id=known.vehicle_id,
         window_start_time=instant(known.window_start_ns),
         revision=known.revision,
         reading_count=known.reading_count,
-        missing_count=known.missing_count,
+        missing_count=missing_count,
         **{name: value for name, value in zip(FIGURES, known.figures, strict=True) if value is not None},  # type: ignore[arg-type]
     )
     message.window_length.FromMilliseconds(known.window_length_ms)

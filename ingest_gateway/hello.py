@@ -41,6 +41,8 @@ class Introduction:
     status: StatusReport
     clock: VehicleClockReading
     brought: BroughtSet
+    #: In this boot_epoch, as the vehicle says.
+    last_sequence: int = 0
 
 
 def read_hello(hello: Hello, vehicle_id: str) -> Introduction:
@@ -62,6 +64,7 @@ def read_hello(hello: Hello, vehicle_id: str) -> Introduction:
         status=checked_status(hello.status, "hello.status"),
         clock=read_clock(hello.clock),
         brought=read_brought(hello.stop_set, vehicle_id, "hello.stop_set"),
+        last_sequence=hello.last_sequence,
     )
 
 

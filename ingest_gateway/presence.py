@@ -14,13 +14,16 @@ CONNECTED, LOST = Connectivity.CONNECTIVITY_CONNECTED, Connectivity.CONNECTIVITY
 class Presence:
     """One session's state as it is published. Times are nanoseconds since 1970 by the gateway's clock."""
 
-    __slots__ = ("_boot_epoch", "_connect_count", "_connectivity", "_count", "_status", "_vehicle_id")
+    __slots__ = (
+        *("_boot_epoch", "_connect_count", "_connectivity", "_count"),
+        *("_last_sequence", "_status", "_vehicle_id"),
+    )
 
     def __init__(self, vehicle_id: str, boot_epoch: int, connect_count: int) -> None:
         self._vehicle_id, self._boot_epoch, self._connect_count = vehicle_id, boot_epoch, connect_count
         self._status = StatusReport()
         self._connectivity = LOST
-        self._count = 0
+        self._count = self._last_sequence = 0
 
     @property
     def connected(self) -> bool:
@@ -45,9 +48,9 @@ class Presence:
             return None
         return self._change(status.cause, event_ns, now_ns)
 
-    def hello(self, status: StatusReport) -> None:
-        """The state with which the session begins; `connect` publishes it."""
-        self._status = status
+    def hello(self, status: StatusReport, last_sequence: int) -> None:
+        """The state with which the session begins, and how many readings there were; `connect` publishes it."""
+        self._status, self._last_sequence = status, last_sequence
 
     def _change(self, cause: str, event_ns: int, now_ns: int) -> StatusChange:
         self._count += 1
@@ -66,6 +69,7 @@ class Presence:
             motion_hold=self._status.motion_hold,
             connectivity=self._connectivity,
             cause=cause,
+            last_sequence=self._last_sequence,
         )
 
 

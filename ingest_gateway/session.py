@@ -203,7 +203,7 @@ class Session:
         self.ignored_releases += said.brought.ignored
         self.record.clocks.sample(said.key.boot_epoch, said.clock, now)
         self._presence = Presence(self.vehicle_id, said.key.boot_epoch, said.key.connect_count)
-        self._presence.hello(said.status)
+        self._presence.hello(said.status, said.last_sequence)
         self.state = State.OPEN
         self._window.open()
         return [Opened(said.brought.delta), *self._hear(frame.heartbeat_number, now)]

@@ -182,7 +182,7 @@ class FleetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListVehicleMetrics(self, request, context):
-        """Window figures of one vehicle, newest first, the highest revision of each window.
+        """Window figures of one vehicle, newest first, the highest revision of each window, with what is missing in it by now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -196,7 +196,8 @@ class FleetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListGaps(self, request, context):
-        """Readings that are missing. Filter: AIP-160 over vehicle_id, state.
+        """Readings that are not in vehicle-telemetry though their vehicle has made them, by vehicle, boot_epoch and sequence.
+        Filter: AIP-160 over vehicle_id, state. May be repeated freely.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -58,11 +58,13 @@ class FleetServiceStub:
     WatchAlerts: _grpc.UnaryStreamMultiCallable[_fleet_service_pb2.WatchAlertsRequest, _fleet_service_pb2.WatchAlertsResponse]
     """The open alerts, then each step as it comes."""
     ListVehicleMetrics: _grpc.UnaryUnaryMultiCallable[_fleet_service_pb2.ListVehicleMetricsRequest, _fleet_service_pb2.ListVehicleMetricsResponse]
-    """Window figures of one vehicle, newest first, the highest revision of each window."""
+    """Window figures of one vehicle, newest first, the highest revision of each window, with what is missing in it by now."""
     ListReadings: _grpc.UnaryUnaryMultiCallable[_fleet_service_pb2.ListReadingsRequest, _fleet_service_pb2.ListReadingsResponse]
     """Stored readings of one vehicle, newest first."""
     ListGaps: _grpc.UnaryUnaryMultiCallable[_fleet_service_pb2.ListGapsRequest, _fleet_service_pb2.ListGapsResponse]
-    """Readings that are missing. Filter: AIP-160 over vehicle_id, state."""
+    """Readings that are not in vehicle-telemetry though their vehicle has made them, by vehicle, boot_epoch and sequence.
+    Filter: AIP-160 over vehicle_id, state. May be repeated freely.
+    """
 
 @_typing.type_check_only
 class FleetServiceAsyncStub(FleetServiceStub):
@@ -93,11 +95,13 @@ class FleetServiceAsyncStub(FleetServiceStub):
     WatchAlerts: _aio.UnaryStreamMultiCallable[_fleet_service_pb2.WatchAlertsRequest, _fleet_service_pb2.WatchAlertsResponse]  # type: ignore[assignment]
     """The open alerts, then each step as it comes."""
     ListVehicleMetrics: _aio.UnaryUnaryMultiCallable[_fleet_service_pb2.ListVehicleMetricsRequest, _fleet_service_pb2.ListVehicleMetricsResponse]  # type: ignore[assignment]
-    """Window figures of one vehicle, newest first, the highest revision of each window."""
+    """Window figures of one vehicle, newest first, the highest revision of each window, with what is missing in it by now."""
     ListReadings: _aio.UnaryUnaryMultiCallable[_fleet_service_pb2.ListReadingsRequest, _fleet_service_pb2.ListReadingsResponse]  # type: ignore[assignment]
     """Stored readings of one vehicle, newest first."""
     ListGaps: _aio.UnaryUnaryMultiCallable[_fleet_service_pb2.ListGapsRequest, _fleet_service_pb2.ListGapsResponse]  # type: ignore[assignment]
-    """Readings that are missing. Filter: AIP-160 over vehicle_id, state."""
+    """Readings that are not in vehicle-telemetry though their vehicle has made them, by vehicle, boot_epoch and sequence.
+    Filter: AIP-160 over vehicle_id, state. May be repeated freely.
+    """
 
 class FleetServiceServicer(metaclass=_abc_1.ABCMeta):
     """Called by the console, by programs and by engineers with grpcurl, over TLS with a bearer token. Errors carry
@@ -191,7 +195,7 @@ class FleetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _fleet_service_pb2.ListVehicleMetricsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_fleet_service_pb2.ListVehicleMetricsResponse, _abc.Awaitable[_fleet_service_pb2.ListVehicleMetricsResponse]]:
-        """Window figures of one vehicle, newest first, the highest revision of each window."""
+        """Window figures of one vehicle, newest first, the highest revision of each window, with what is missing in it by now."""
 
     @_abc_1.abstractmethod
     def ListReadings(
@@ -207,6 +211,8 @@ class FleetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _fleet_service_pb2.ListGapsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_fleet_service_pb2.ListGapsResponse, _abc.Awaitable[_fleet_service_pb2.ListGapsResponse]]:
-        """Readings that are missing. Filter: AIP-160 over vehicle_id, state."""
+        """Readings that are not in vehicle-telemetry though their vehicle has made them, by vehicle, boot_epoch and sequence.
+        Filter: AIP-160 over vehicle_id, state. May be repeated freely.
+        """
 
 def add_FleetServiceServicer_to_server(servicer: FleetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -34,8 +34,11 @@ class _GapStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GapState.Val
     GAP_STATE_OPEN: _GapState.ValueType  # 1
     """Missing, and may still come."""
     GAP_STATE_FILLED: _GapState.ValueType  # 2
+    """They came late."""
     GAP_STATE_LOST: _GapState.ValueType  # 3
     """The vehicle has declared it lost."""
+    GAP_STATE_REJECTED: _GapState.ValueType  # 4
+    """The gateway did not take them. They are in dead-letter-topic as they came."""
 
 class GapState(_GapState, metaclass=_GapStateEnumTypeWrapper):
     """What has become of missing readings."""
@@ -44,8 +47,11 @@ GAP_STATE_UNSPECIFIED: GapState.ValueType  # 0
 GAP_STATE_OPEN: GapState.ValueType  # 1
 """Missing, and may still come."""
 GAP_STATE_FILLED: GapState.ValueType  # 2
+"""They came late."""
 GAP_STATE_LOST: GapState.ValueType  # 3
 """The vehicle has declared it lost."""
+GAP_STATE_REJECTED: GapState.ValueType  # 4
+"""The gateway did not take them. They are in dead-letter-topic as they came."""
 Global___GapState: _TypeAlias = GapState  # noqa: Y015
 
 @_typing.final
@@ -333,6 +339,9 @@ class Gap(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     FOUND_TIME_FIELD_NUMBER: _builtins.int
     CLOSED_TIME_FIELD_NUMBER: _builtins.int
+    AFTER_TIME_FIELD_NUMBER: _builtins.int
+    BEFORE_TIME_FIELD_NUMBER: _builtins.int
+    APPROXIMATE_FIELD_NUMBER: _builtins.int
     vehicle_id: _builtins.str
     boot_epoch: _builtins.int
     first_sequence: _builtins.int
@@ -340,11 +349,23 @@ class Gap(_message.Message):
     last_sequence: _builtins.int
     state: Global___GapState.ValueType
     reason: _builtins.str
-    """Of a gap that is lost for good, in the vehicle's words."""
+    """Of a gap that is lost for good, in the vehicle's words; of rejected readings, the gateway's reason and the field."""
+    approximate: _builtins.bool
+    """Some of these readings are there: the vehicle had more gaps than are kept, and the closest became one."""
     @_builtins.property
     def found_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
-    def closed_time(self) -> _timestamp_pb2.Timestamp: ...
+    def closed_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was filled, declared lost or rejected. Absent while it is open."""
+
+    @_builtins.property
+    def after_time(self) -> _timestamp_pb2.Timestamp:
+        """event_time of the reading in front of it. Absent where there is none."""
+
+    @_builtins.property
+    def before_time(self) -> _timestamp_pb2.Timestamp:
+        """event_time of the reading behind it; where there is none yet, when the vehicle said that it had made these."""
+
     def __init__(
         self,
         *,
@@ -356,10 +377,13 @@ class Gap(_message.Message):
         reason: _builtins.str = ...,
         found_time: _timestamp_pb2.Timestamp | None = ...,
         closed_time: _timestamp_pb2.Timestamp | None = ...,
+        after_time: _timestamp_pb2.Timestamp | None = ...,
+        before_time: _timestamp_pb2.Timestamp | None = ...,
+        approximate: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["closed_time", b"closed_time", "found_time", b"found_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after_time", b"after_time", "before_time", b"before_time", "closed_time", b"closed_time", "found_time", b"found_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_epoch", b"boot_epoch", "closed_time", b"closed_time", "first_sequence", b"first_sequence", "found_time", b"found_time", "last_sequence", b"last_sequence", "reason", b"reason", "state", b"state", "vehicle_id", b"vehicle_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_time", b"after_time", "approximate", b"approximate", "before_time", b"before_time", "boot_epoch", b"boot_epoch", "closed_time", b"closed_time", "first_sequence", b"first_sequence", "found_time", b"found_time", "last_sequence", b"last_sequence", "reason", b"reason", "state", b"state", "vehicle_id", b"vehicle_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

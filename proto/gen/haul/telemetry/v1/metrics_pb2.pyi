@@ -48,7 +48,9 @@ class VehicleMetrics(_message.Message):
     reading_count: _builtins.int
     """Readings by identity; duplicates count once."""
     missing_count: _builtins.int
-    """Readings known to be missing when the window was computed. Absent: not known."""
+    """Readings of this time that are known to be missing, lost or rejected. In vehicle-metrics as of when the window was
+    computed, in the fleet service's answers as of now. Absent: not known.
+    """
     speed_kph_avg: _builtins.float
     speed_kph_max: _builtins.float
     speed_kph_min: _builtins.float

@@ -369,6 +369,7 @@ class StatusChange(_message.Message):
     MOTION_HOLD_FIELD_NUMBER: _builtins.int
     CONNECTIVITY_FIELD_NUMBER: _builtins.int
     CAUSE_FIELD_NUMBER: _builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     change_id: _builtins.str
     """The same for the same change, however often it is delivered."""
     vehicle_id: _builtins.str
@@ -382,6 +383,8 @@ class StatusChange(_message.Message):
     connectivity: Global___Connectivity.ValueType
     cause: _builtins.str
     """In the vehicle's own words: the order, stop or fault behind it."""
+    last_sequence: _builtins.int
+    """The last sequence that the vehicle had made in this boot_epoch when its session began. 0: none."""
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened, by the gateway's clock; for connectivity, since when."""
@@ -402,10 +405,11 @@ class StatusChange(_message.Message):
         motion_hold: Global___MotionHold.ValueType = ...,
         connectivity: Global___Connectivity.ValueType = ...,
         cause: _builtins.str = ...,
+        last_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "received_time", b"received_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_epoch", b"boot_epoch", "cause", b"cause", "change_id", b"change_id", "connect_count", b"connect_count", "connectivity", b"connectivity", "event_time", b"event_time", "motion_hold", b"motion_hold", "received_time", b"received_time", "status", b"status", "sub_status", b"sub_status", "vehicle_id", b"vehicle_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_epoch", b"boot_epoch", "cause", b"cause", "change_id", b"change_id", "connect_count", b"connect_count", "connectivity", b"connectivity", "event_time", b"event_time", "last_sequence", b"last_sequence", "motion_hold", b"motion_hold", "received_time", b"received_time", "status", b"status", "sub_status", b"sub_status", "vehicle_id", b"vehicle_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
