@@ -26,7 +26,7 @@ from pitwall.kafka_topics import DEAD_LETTER, STATUS_CHANGE, TELEMETRY
 from pitwall.rpc.channel import jitter_s
 
 #: What was found is written this often. Listed it is at once: this is what is read again after a kill.
-KEEP_S: Final = 5.0
+KEEP_S: Final = 2.0
 #: Metrics are counted, and vehicles that were taken out of the registry forgotten, this often.
 COUNT_S: Final = 5.0
 FORGET_S: Final = 3600.0

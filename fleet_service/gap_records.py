@@ -99,9 +99,8 @@ def _finish(
         refused(error)
         return
     # A time that says nothing doesn't make a reading that is there a missing one.
-    received_ns = max(0, _nanos(last.received_time))
-    run = Run(first.sequence, last.sequence, _nanos(first.event_time), _nanos(last.event_time), received_ns)
-    found.append((key, run))
+    times = (first.event_time, last.event_time, first.received_time, last.received_time)
+    found.append((key, Run(first.sequence, last.sequence, *map(_nanos, times))))
 
 
 def missed_from(letter: Letter) -> Missed | None:

@@ -63,12 +63,16 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Readings that came one right behind the other. `first_ns`, `last_ns`: when its ends were sampled."""
+    """Readings that came one right behind the other. `first_ns`, `last_ns`: when its ends were sampled.
+
+    `came_ns`: when the gateway took the first of them; `received_ns`: the last.
+    """
 
     first: int
     last: int
     first_ns: int
     last_ns: int
+    came_ns: int
     received_ns: int
 
     def time_of(self, sequence: int) -> int:
@@ -169,7 +173,8 @@ class Epoch:
         changed = False
         if first > self.last + 1:
             before_ns = word.run.time_of(first) if word.run else word.time_ns
-            changed = self._open(first - 1, word.time_ns, before_ns)
+            found_ns = word.run.came_ns if word.run else word.time_ns
+            changed = self._open(first - 1, found_ns, before_ns)
         known = self.last
         changed = (first <= known and self._replace(first, min(last, known), word)) or changed
         if last > known:

@@ -1,7 +1,7 @@
 """Compares what vehicles generated with what Kafka has, reading by reading."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 #: vehicle_id, boot_epoch, sequence.
@@ -65,3 +65,35 @@ def compare(
         corrupt=sorted(corrupt),
         foreign=sorted(foreign),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ListedGap:
+    """Readings that somebody says are missing, both ends inclusive."""
+
+    vehicle_id: str
+    boot_epoch: int
+    first: int
+    last: int
+
+
+def wrong_gaps(
+    generated: Iterable[Identity],
+    in_kafka: Collection[Identity],
+    listed: Iterable[ListedGap],
+    known: Mapping[tuple[str, int], int],
+) -> list[str]:
+    """What a list of gaps has wrong, in sentences: none where it names all that is missing and nothing else.
+
+    `known`: (vehicle_id, boot_epoch) -> the last sequence that the site has heard of; what was generated after it
+    can't be listed.
+    """
+    missing = {i for i in generated if i not in in_kafka and i[2] <= known.get(i[:2], 0)}
+    shown = Counter((g.vehicle_id, g.boot_epoch, n) for g in listed for n in range(g.first, g.last + 1))
+    faults = {
+        "missing and not listed": missing - shown.keys(),
+        "listed and there": shown.keys() & set(in_kafka),
+        "listed and never generated": shown.keys() - missing - set(in_kafka),
+        "listed twice": {identity for identity, count in shown.items() if count > 1},
+    }
+    return [f"{what}: {len(found)}, first {sorted(found)[:3]}" for what, found in faults.items() if found]

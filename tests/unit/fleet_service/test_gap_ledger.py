@@ -95,7 +95,7 @@ def test_where_kafka_had_deleted_readings_nothing_is_claimed_of_the_time_before(
     assert len(ledger) == 0
     ledger.arrived(V, 3, run(6_000, 6_100))
     ledger.arrived(V, 3, run(6_103))
-    ledger.arrived(V, 4, Run(2, 2, *(3 * [sampled(9_000)])))  # later than what it began with, so all of it is known
+    ledger.arrived(V, 4, Run(2, 2, *(4 * [sampled(9_000)])))  # later than what it began with, so all of it is known
     ledger.told(V, 2, 77, BEGIN)
     assert listed(ledger) == [(V, 3, 6_101, 6_102, OPEN), (V, 4, 1, 1, OPEN)]
     assert ledger.missing_in(V, sampled(5_990), sampled(6_010)) is None

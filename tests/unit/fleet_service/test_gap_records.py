@@ -27,7 +27,7 @@ def reading(sequence: int, vehicle_id: str = V, **fields: Any) -> bytes:
 
 
 def run(first: int, last: int) -> Run:
-    return Run(first, last, sampled(first), sampled(last), sampled(last) + SECOND)
+    return Run(first, last, sampled(first), sampled(last), sampled(first) + SECOND, sampled(last) + SECOND)
 
 
 def refused_nothing(error: Exception) -> None:
@@ -64,7 +64,7 @@ def test_what_is_no_reading_is_refused_and_ends_nothing() -> None:
 def test_a_reading_with_a_time_of_no_sense_is_there_all_the_same() -> None:
     message = Reading(vehicle_id=V, boot_epoch=3, sequence=4)
     message.event_time.seconds = -5
-    assert runs_of([message.SerializeToString()], refused_nothing) == [((V, 3), Run(4, 4, 0, 0, 0))]
+    assert runs_of([message.SerializeToString()], refused_nothing) == [((V, 3), Run(4, 4, 0, 0, 0, 0))]
 
 
 def letter(headers: Headers, value: bytes = b"", key: str = V) -> Letter:

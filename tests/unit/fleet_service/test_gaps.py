@@ -22,7 +22,8 @@ def sampled(sequence: int) -> int:
 def run(first: int, last: int | None = None, received_ns: int = 0) -> Run:
     """Taken when the last one was sampled, unless told otherwise."""
     last = last or first
-    return Run(first, last, sampled(first), sampled(last), received_ns or sampled(last))
+    came_ns, received_ns = received_ns or sampled(first), received_ns or sampled(last)
+    return Run(first, last, sampled(first), sampled(last), came_ns, received_ns)
 
 
 def epoch(*runs: tuple[int, int]) -> Epoch:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.checker import Identity, compare
+from tests.support.checker import Identity, ListedGap, compare, wrong_gaps
 
 GENERATED = [(("V-1", 7, n), n * 11) for n in range(1, 6)] + [(("V-2", 9, 1), 5)]
 
@@ -34,3 +34,27 @@ def test_what_is_still_on_its_way_is_not_lost() -> None:
     through = {("V-1", 7): 4, ("V-2", 9): 1}
     assert compare(GENERATED, GENERATED[:4] + GENERATED[5:], through=through).clean
     assert compare(GENERATED, GENERATED[:3] + GENERATED[5:], through=through).lost == [("V-1", 7, 4)]
+
+
+HERE = {("V-1", 7, n) for n in (1, 2, 4, 5, 8)}
+MADE = [("V-1", 7, n) for n in range(1, 10)]
+KNOWN = {("V-1", 7): 8}
+RIGHT = [ListedGap("V-1", 7, 3, 3), ListedGap("V-1", 7, 6, 7)]
+
+
+def test_a_list_of_gaps_that_is_right() -> None:
+    assert wrong_gaps(MADE, HERE, RIGHT, KNOWN) == []
+
+
+@pytest.mark.parametrize(
+    ("listed", "fault"),
+    [
+        (RIGHT[:1], "missing and not listed: 2, first [('V-1', 7, 6), ('V-1', 7, 7)]"),
+        ([*RIGHT, ListedGap("V-1", 7, 4, 5)], "listed and there: 2, first [('V-1', 7, 4), ('V-1', 7, 5)]"),
+        ([*RIGHT, ListedGap("V-1", 8, 1, 1)], "listed and never generated: 1, first [('V-1', 8, 1)]"),
+        ([*RIGHT, ListedGap("V-1", 7, 9, 9)], "listed and never generated: 1, first [('V-1', 7, 9)]"),
+        ([*RIGHT, RIGHT[0]], "listed twice: 1, first [('V-1', 7, 3)]"),
+    ],
+)
+def test_what_a_list_of_gaps_has_wrong_is_named(listed: list[ListedGap], fault: str) -> None:
+    assert wrong_gaps(MADE, HERE, listed, KNOWN) == [fault]
