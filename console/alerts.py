@@ -35,11 +35,12 @@ class Wanted:
 
     def filter(self) -> str:
         """AIP-160. Raises UsageProblem for what is no vehicle's id."""
-        vehicles = " OR ".join(f'vehicle_id = "{_checked(name)}"' for name in self.vehicle_ids)
+        vehicles = " OR ".join(f'vehicle_id = "{checked_vehicle_option(name)}"' for name in self.vehicle_ids)
         return " AND ".join(filter(None, (vehicles, "" if self.everything else "state != CLEARED")))
 
 
-def _checked(vehicle_id: str) -> str:
+def checked_vehicle_option(vehicle_id: str) -> str:
+    """What `--vehicle` was given. Raises UsageProblem."""
     try:
         return wire.checked_vehicle_id(vehicle_id, "--vehicle")
     except wire.InvalidMessage as error:

@@ -231,6 +231,22 @@ def _acknowledge(
 alerts.command("ack")(with_site(_acknowledge, asks=Asks.FLEET))
 
 
+def _gaps(
+    site: Site,
+    vehicle: Annotated[list[str] | None, typer.Option(help="Only of this vehicle; may be given again.")] = None,
+    state: Annotated[list[str] | None, typer.Option(help="OPEN, LOST, REJECTED or FILLED; may be given again.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that are filled by now.")] = False,
+    limit: Limit = None,
+) -> int:
+    """Lists readings that vehicles have made and the site doesn't have."""
+    from console.gaps import Wanted, run
+
+    return run(site, Wanted(vehicle or (), state or (), everything, limit))
+
+
+app.command("gaps")(with_site(_gaps, asks=Asks.FLEET))
+
+
 def _watch(
     site: Site,
     every: Annotated[float, typer.Option(min=0.2, max=60, help="Seconds between two looks.")] = 0.5,

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from console.check_files import check_certificates, check_clock, check_disk, check_tokens
 from console.check_fleet import check_fleet_services
+from console.check_gaps import check_gaps
 from console.check_processes import check_processes
 from console.check_services import check_command_services, check_vehicles
 from console.check_stores import check_stores
@@ -38,6 +39,7 @@ def examine(site: Site) -> Iterator[Finding]:
         lambda: check_vehicles(site),
         lambda: check_processes(site),
         lambda: check_fleet_services(site),
+        lambda: check_gaps(site),
         lambda: check_stores(site),
         lambda: check_disk(site.home),
     )

@@ -21,7 +21,7 @@ from fleet_service.store import DatabaseAway, Store
 from fleet_service.writer import Offsets, Writer
 from pitwall import logs
 from pitwall.clock import monotonic_s, wall_time
-from pitwall.instruments import gauge, gauges, total
+from pitwall.instruments import gauge, gauges, total, totals
 from pitwall.kafka_topics import DEAD_LETTER, STATUS_CHANGE, TELEMETRY
 from pitwall.rpc.channel import jitter_s
 
@@ -190,8 +190,8 @@ class GapKeeper:
         gauge(meter, "pitwall.fleet.gaps.lag.records", "Records that the ledger has not read yet", lambda: self.lag)
         text = "Readings shown as missing that are there: a vehicle had more gaps than are kept"
         total(meter, "pitwall.fleet.gaps.overstated.readings", text, lambda: ledger.overstated)
-        text = "Missing readings of starts of a vehicle that are no longer remembered"
-        total(meter, "pitwall.fleet.gaps.forgotten.readings", text, lambda: ledger.forgotten)
+        text = "Missing readings of starts of a vehicle that are no longer remembered, by cause"
+        totals(meter, "pitwall.fleet.gaps.forgotten.readings", text, "cause", lambda: ledger.forgotten)
         text = "Records of vehicles and starts beyond the most that are kept"
         total(meter, "pitwall.fleet.gaps.turned_away.records", text, lambda: ledger.turned_away)
         text = "Records that should tell of readings and can't be read"

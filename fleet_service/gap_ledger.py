@@ -88,8 +88,8 @@ class Ledger:
         self.truncated = False
         #: Readings shown as missing that were there, since the process began.
         self.overstated = 0
-        #: Readings missing in epochs that are no longer remembered, since the process began.
-        self.forgotten = 0
+        #: Readings missing in epochs that are no longer remembered, by the cause of that, since the process began.
+        self.forgotten: Mapping[str, float] = dict.fromkeys(("limit", "age", "registry"), 0.0)
         #: Records of vehicles or epochs beyond the most that are kept, since the process began.
         self.turned_away = 0
 
@@ -137,7 +137,7 @@ class Ledger:
         self._vehicles.setdefault(vehicle_id, epochs)[boot_epoch] = epoch
         self._moved.add((vehicle_id, boot_epoch))
         if len(epochs) > MAX_EPOCHS:
-            self._forget(vehicle_id, self._most_dispensable(epochs))
+            self._forget(vehicle_id, self._most_dispensable(epochs), "limit")
         return epoch
 
     @staticmethod
@@ -175,12 +175,13 @@ class Ledger:
                 self.overstated += most.coarsen(max(1, len(most.gaps) - excess))
                 self._gaps_changed((key[0], number), most)
 
-    def _forget(self, vehicle_id: str, boot_epoch: int) -> None:
+    def _forget(self, vehicle_id: str, boot_epoch: int, cause: str) -> None:
         key = vehicle_id, boot_epoch
         epoch = self._vehicles[vehicle_id].pop(boot_epoch)
         if not self._vehicles[vehicle_id]:
             del self._vehicles[vehicle_id]
-        self.forgotten += sum(gap.count for gap in epoch.gaps if gap.state is GapState.OPEN)
+        missing = sum(gap.count for gap in epoch.gaps if gap.state is GapState.OPEN)
+        self.forgotten = {**self.forgotten, cause: self.forgotten[cause] + missing}  # read from another thread
         self._moved.discard(key)
         self._changed.discard(key)
         self._with_gaps.discard(key)
@@ -190,14 +191,14 @@ class Ledger:
         """Taken out of the registry then. What was heard of it since stays."""
         for boot_epoch, epoch in list(self._vehicles.get(vehicle_id, {}).items()):
             if epoch.heard_ns < before_ns:
-                self._forget(vehicle_id, boot_epoch)
+                self._forget(vehicle_id, boot_epoch, "registry")
 
     def forget_old(self, before_ns: int) -> None:
         """Epochs of which nothing has been heard since then, but the newest of each vehicle."""
         for vehicle_id, epochs in list(self._vehicles.items()):
             newest = max(epochs)
             for boot_epoch in [n for n, epoch in epochs.items() if n != newest and epoch.heard_ns < before_ns]:
-                self._forget(vehicle_id, boot_epoch)
+                self._forget(vehicle_id, boot_epoch, "age")
 
     # For the store
 

@@ -61,6 +61,17 @@ def total(meter: metrics.Meter, name: str, description: str, read: Callable[[], 
     meter.create_observable_counter(name, [observe], description=description)
 
 
+def totals(
+    meter: metrics.Meter, name: str, description: str, label: str, read: Callable[[], Mapping[str, float]]
+) -> None:
+    """Such a counter with one label: `read` gives how often so far for each of its few values."""
+
+    def observe(_: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(value, {label: key}) for key, value in read().items()]
+
+    meter.create_observable_counter(name, [observe], description=description)
+
+
 class Tally:
     """A counter with labels. Added to by one thread, read by any."""
 

@@ -109,6 +109,12 @@ ROWS: Final = (
                 "ops",
             ),
             Panel(
+                "Missing readings",
+                (("max by (state) (pitwall_fleet_gap_readings)", "{{state}}"),),
+                text="Made by vehicles and not in vehicle-telemetry; what is open may still come",
+            ),
+            Panel("Oldest open gap", (("max(pitwall_fleet_gaps_oldest_seconds)", "known for"),), "s"),
+            Panel(
                 "Outbox",
                 (("pitwall_agent_outbox_size_bytes", "waiting"), ("pitwall_agent_outbox_limit_bytes", "limit")),
                 "bytes",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from haul.command.v1 import order_pb2, stop_pb2
+from haul.fleet.v1 import vehicle_pb2
 from haul.telemetry.v1 import alert_pb2, telemetry_pb2
 
 from command_service.store import Store
@@ -33,6 +34,7 @@ SHOWN = {
     "DRILL_VERDICT_": order_pb2.DrillVerdict,
     "ALERT_SEVERITY_": alert_pb2.AlertSeverity,
     "ALERT_STATE_": alert_pb2.AlertState,
+    "GAP_STATE_": vehicle_pb2.GapState,
 }
 UNITS = {"kilometres per hour": "km/h", "degrees Celsius": "°C", "percent": "%", "pounds per square inch": "psi"}
 

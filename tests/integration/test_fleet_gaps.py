@@ -88,7 +88,7 @@ async def test_what_did_not_come_is_listed_until_it_comes(fleet_site: Site, rest
         assert (first.after_time.seconds, first.found_time.seconds) == (BEGIN_S + 3, BEGIN_S + 11)
         assert not first.HasField("closed_time")
         assert (tail.after_time.seconds, tail.before_time) == (BEGIN_S + 13, hello.received_time)
-        await eventually(lambda: missing(operator), lambda counts: counts == [7], "seven of the first minute")
+        await eventually(lambda: missing(operator), lambda counts: counts == [9], "nine of the first minute")
         restarted_fleet.end()
         restarted_fleet.start()
         restarted_fleet.await_healthy()

@@ -64,4 +64,5 @@ async def test_an_entry_is_changed_by_whoever_may_and_by_one_at_a_time(fleet_sit
         await eventually(lambda: operator.vehicle(SECOND), lambda v: v.connectivity == CONNECTED, "the connection")
         connected = fleet_pb2.DeleteVehicleRequest(vehicle_id=SECOND)
         await refused(maintainer, "DeleteVehicle", connected, "FAILED_PRECONDITION", SECOND)
-        await refused(operator, "ListGaps", fleet_pb2.ListGapsRequest(), "UNIMPLEMENTED", "ListGaps")
+        readings = fleet_pb2.ListReadingsRequest()
+        await refused(operator, "ListReadings", readings, "UNIMPLEMENTED", "ListReadings")

@@ -165,6 +165,10 @@ def _corner(number: int) -> GeoPoint:
     return GeoPoint(latitude_degrees=math.sin(angle), longitude_degrees=math.cos(angle))
 
 
+def _gaps(**fields: Any) -> BadCall:
+    return _plain("ListGaps", pb.ListGapsRequest(**fields))
+
+
 def _plain(method: str, request: object) -> BadCall:
     return lambda caller: caller.ask(method, request)
 
@@ -183,7 +187,7 @@ METHODS: dict[str, BadCall] = {
     "WatchAlerts": _watch("WatchAlerts"),
     "ListVehicleMetrics": _windows(),
     "ListReadings": _plain("ListReadings", pb.ListReadingsRequest(vehicle_id=VEHICLE)),
-    "ListGaps": _plain("ListGaps", pb.ListGapsRequest()),
+    "ListGaps": _gaps(),
 }
 #: Who may not.
 FORBIDDEN = {
@@ -249,7 +253,11 @@ CALLS: dict[str, tuple[str, BadCall]] = {
         _windows(page_token=page_token(f"ListVehicleMetrics {VEHICLE} ", 2**63, 60_000)),
     ),
     "readings": ("viewer", METHODS["ListReadings"]),
-    "gaps": ("viewer", METHODS["ListGaps"]),
+    "gaps by an unknown state": ("viewer", _gaps(filter="state = CLOSED")),
+    "gaps by a time": ("viewer", _gaps(filter='found_time > "2026-11-01T12:00:00Z"')),
+    "gaps, a negative page": ("viewer", _gaps(page_size=-1)),
+    "gaps, another query's token": ("viewer", _gaps(page_token=page_token("ListGaps True ", VEHICLE, 1, 1))),
+    "gaps, a token of the wrong type": ("viewer", _gaps(page_token=page_token("ListGaps False ", VEHICLE, 1, "1"))),
     **{f"{method} without a token": ("", bad) for method, bad in METHODS.items()},
     **{f"{method} by a {role}": (role, METHODS[method]) for method, roles in FORBIDDEN.items() for role in roles},
 }

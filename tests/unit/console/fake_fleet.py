@@ -1,6 +1,7 @@
 """A fleet service that says what a test tells it to, on real TLS."""
 
 import queue
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -63,6 +64,22 @@ def alert(vehicle_id: str, rule: str = "HIGH_SPEED", severity: int = WARNING, st
     return vehicle_pb2.AlertRecord(alert=made, **(cleared | more))
 
 
+def gap(vehicle_id: str, first: int, last: int, state: str = "OPEN", *, age_s: int = 120, **more: Any) -> Any:
+    """Found so many seconds ago; sampled at noon."""
+    made = vehicle_pb2.Gap(
+        vehicle_id=vehicle_id,
+        boot_epoch=3,
+        first_sequence=first,
+        last_sequence=last,
+        state=vehicle_pb2.GapState.Value(f"GAP_STATE_{state}"),
+        after_time=NOON,
+        before_time=Timestamp(seconds=NOON.seconds + 60),
+        **more,
+    )
+    made.found_time.FromSeconds(int(time.time()) - age_s)
+    return made
+
+
 class _Rest(fleet_service_pb2_grpc.FleetServiceServicer):
     """What the console doesn't call."""
 
@@ -70,7 +87,7 @@ class _Rest(fleet_service_pb2_grpc.FleetServiceServicer):
         raise NotImplementedError
 
     GetVehicle = CreateVehicle = UpdateVehicle = DeleteVehicle = _refuse
-    ListVehicleMetrics = ListReadings = ListGaps = _refuse
+    ListVehicleMetrics = ListReadings = _refuse
 
 
 @dataclass
@@ -79,6 +96,7 @@ class FakeFleet(_Rest):
 
     vehicles: list[vehicle_pb2.Vehicle] = field(default_factory=list)
     alerts: list[vehicle_pb2.AlertRecord] = field(default_factory=list)
+    gaps: list[vehicle_pb2.Gap] = field(default_factory=list)
     statistics: vehicle_pb2.FleetStatistics = field(default_factory=vehicle_pb2.FleetStatistics)
     stale: bool = False
     fails: PitwallError | None = None
@@ -107,6 +125,11 @@ class FakeFleet(_Rest):
         self._note(request, context)
         items, token = self._page(self.alerts, request)
         return pb.ListAlertsResponse(alerts=items, next_page_token=token)
+
+    def ListGaps(self, request: Any, context: Any) -> pb.ListGapsResponse:  # noqa: N802
+        self._note(request, context)
+        items, token = self._page(self.gaps, request)
+        return pb.ListGapsResponse(gaps=items, next_page_token=token, stale=self.stale)
 
     def AcknowledgeAlert(self, request: Any, context: Any) -> vehicle_pb2.AlertRecord:  # noqa: N802
         self._note(request, context)

@@ -147,9 +147,9 @@ def test_of_too_many_starts_a_complete_one_goes_first_then_the_oldest_and_is_cou
         ledger.arrived(V, epoch, run(1 if epoch == 50 else 3))
     assert ledger.take_changes().gone == ()
     ledger.arrived(V, 1_000, run(1))
-    assert (ledger.forgotten, ledger.take_changes().gone) == (0, ((V, 50),))
+    assert (sum(ledger.forgotten.values()), ledger.take_changes().gone) == (0, ((V, 50),))
     ledger.arrived(V, 1_001, run(1))
-    assert (ledger.forgotten, ledger.take_changes().gone) == (2, ((V, 10),))
+    assert (ledger.forgotten["limit"], ledger.take_changes().gone) == (2, ((V, 10),))
     ledger.arrived(V, 3, run(7))
     assert ledger.turned_away == 1
 
@@ -170,6 +170,7 @@ def test_what_was_taken_out_of_the_registry_is_forgotten_up_to_then() -> None:
     assert listed(ledger) == [(V, 2, 1, 999, OPEN)]
     ledger.forget_vehicle(V, sampled(2_000))
     assert (len(ledger), set(ledger.take_changes().gone)) == (0, {(V, 1), (V, 2)})
+    assert ledger.forgotten == {"registry": 1_000, "age": 0, "limit": 0}
 
 
 def test_old_starts_are_forgotten_but_never_the_newest() -> None:
@@ -178,6 +179,7 @@ def test_old_starts_are_forgotten_but_never_the_newest() -> None:
     ledger.arrived(V, 2, run(2))
     ledger.forget_old(LATER)
     assert listed(ledger) == [(V, 2, 1, 1, OPEN)]
+    assert ledger.forgotten["age"] == 1
 
 
 def test_counts_by_state_and_the_oldest_open_gap() -> None:
