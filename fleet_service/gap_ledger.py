@@ -55,7 +55,7 @@ class EpochRow:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What has to be stored since it was asked for the last time."""
+    """What has to be stored since it was asked for the last time: `gone` before `rows`, which may begin anew."""
 
     rows: tuple[EpochRow, ...]
     gone: tuple[EpochKey, ...]
@@ -212,14 +212,13 @@ class Ledger:
 
     def take_changes(self) -> Changes:
         """They count as stored from now on."""
-        rows = tuple(self._row(key) for key in self._moved)
-        gone = tuple(self._gone - self._moved)
+        changes = Changes(tuple(map(self._row, self._moved)), tuple(self._gone))
         self._moved, self._changed, self._gone = set(), set(), set()
-        return Changes(rows, gone)
+        return changes
 
     def _row(self, key: EpochKey) -> EpochRow:
         epoch = self._vehicles[key[0]][key[1]]
-        gaps = epoch.gaps if key in self._changed or key in self._gone else None
+        gaps = epoch.gaps if key in self._changed else None
         return EpochRow(key, epoch.floor, epoch.last, epoch.first_ns, epoch.last_ns, epoch.heard_ns, gaps)
 
     # What is asked

@@ -52,6 +52,7 @@ async def load(connection: Connection, reader: str) -> tuple[list[EpochRow], boo
 
 
 async def keep(connection: Connection, reader: str, changes: Changes, *, truncated: bool) -> None:
+    """`gone` goes first: an epoch may have begun anew since."""
     changed = [row for row in changes.rows if row.gaps is not None]
     await _delete(connection, "reading_gaps", reader, [*changes.gone, *(row.key for row in changed)])
     await _delete(connection, "reading_epochs", reader, changes.gone)

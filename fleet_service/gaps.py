@@ -167,18 +167,15 @@ class Epoch:
 
     def _say(self, first: int, last: int, word: _Word) -> bool:
         self.heard_ns = max(self.heard_ns, word.time_ns)
-        first = max(first, self.floor)
-        if first > last:
-            return False
         changed = False
         if first > self.last + 1:
             before_ns = word.run.time_of(first) if word.run else word.time_ns
             found_ns = word.run.came_ns if word.run else word.time_ns
             changed = self._open(first - 1, found_ns, before_ns)
         known = self.last
-        changed = (first <= known and self._replace(first, min(last, known), word)) or changed
+        changed = self._replace(first, last, word) or changed
         if last > known:
-            changed = self._extend(max(first, known + 1), last, word) or changed
+            changed = self._extend(known + 1, last, word) or changed
         return changed
 
     def _open(self, last: int, found_ns: int, before_ns: int) -> bool:

@@ -13,7 +13,8 @@ PACKAGES = ("pitwall", "command_service", "ingest_gateway", "edge_agent", "fleet
 MAKERS = frozenset(
     {
         "Tally", "_counter", "create_counter", "create_histogram", "create_observable_counter",
-        "create_observable_gauge", "create_up_down_counter", "gauge", "gauges", "seconds_histogram", "tally", "total", "totals",
+        "create_observable_gauge", "create_up_down_counter", "gauge", "gauges", "seconds_histogram", "tally",
+        "total", "totals",
     }
 )  # fmt: skip
 #: Modules that put something before the names they are given.

@@ -1,6 +1,6 @@
 """The ledger of many vehicles: its limits, what it stores, what it says of windows of time."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import pytest
@@ -19,7 +19,7 @@ from fleet_service.gap_ledger import (
     Listed,
 )
 from fleet_service.gaps import GapState, Run
-from tests.unit.fleet_service.test_gaps import BEGIN, LATER, SECOND, run, sampled
+from tests.unit.fleet_service.test_gaps import BEGIN, LATER, SECOND, UNDER_WAY_NS, run, sampled
 
 V, W = "KOMATSU-930E-001", "KOMATSU-980E-002"
 OPEN, FILLED, LOST, REJECTED = GapState.OPEN, GapState.FILLED, GapState.LOST, GapState.REJECTED
@@ -36,9 +36,8 @@ class Stored:
             self.rows.pop(key, None)
         for row in changes.rows:
             before = self.rows.get(row.key)
-            if row.gaps is None and before is not None:
-                row = EpochRow(row.key, row.floor, row.last, row.first_ns, row.last_ns, row.heard_ns, before.gaps)
-            self.rows[row.key] = row
+            kept = row.gaps if row.gaps is not None or before is None else before.gaps
+            self.rows[row.key] = replace(row, gaps=kept)
 
     def restored(self) -> Ledger:
         ledger = Ledger()
@@ -86,6 +85,15 @@ def test_a_new_boot_epoch_leaves_the_tail_of_the_old_one_missing_where_it_was_to
     assert listed(ledger) == [(V, 1, 11, 14, OPEN)]
 
 
+def test_what_is_told_of_a_vehicle_that_has_sent_nothing_is_missing() -> None:
+    ledger = Ledger()
+    ledger.told(V, 1, 3, LATER)
+    ledger.lost(W, 2, 2, 2, "FULL", LATER)
+    ledger.rejected(W, 3, 1, "NO", LATER)
+    expected = [(V, 1, 1, 3, OPEN), (W, 2, 1, 1, OPEN), (W, 2, 2, 2, LOST), (W, 3, 1, 1, REJECTED)]
+    assert listed(ledger) == expected
+
+
 def test_where_kafka_had_deleted_readings_nothing_is_claimed_of_the_time_before() -> None:
     ledger = Ledger()
     ledger.truncated = True
@@ -105,11 +113,13 @@ def test_where_kafka_had_deleted_readings_nothing_is_claimed_of_the_time_before(
 
 
 def test_of_too_many_gaps_of_a_vehicle_the_closest_become_one_and_none_is_hidden() -> None:
-    ledger, arrived = Ledger(), set[int]()
+    ledger, arrived, kept = Ledger(), set[int](), list[int]()
     for n in range(2, 4 * MAX_GAPS, 2):
         ledger.arrived(V, 1, run(n))
         arrived.add(n)
-        assert len(full(ledger)) <= MAX_GAPS
+        kept.append(len(full(ledger)))
+    assert max(kept) == MAX_GAPS
+    assert min(kept[MAX_GAPS:]) == GAPS_LEFT
     shown = {n for one in full(ledger) for n in range(one.gap.first, one.gap.last + 1)}
     missing = set(range(1, max(arrived))) - arrived
     assert missing <= shown
@@ -117,7 +127,6 @@ def test_of_too_many_gaps_of_a_vehicle_the_closest_become_one_and_none_is_hidden
     assert all(one.gap.state is OPEN for one in full(ledger))
     assert any(one.gap.approximate for one in full(ledger))
     assert [one.gap.last + 1 < two.gap.first for one, two in pairwise(full(ledger))]
-    assert len(full(ledger)) > GAPS_LEFT / 2
 
 
 def test_the_start_with_the_most_gaps_gives_up_the_most() -> None:
@@ -145,11 +154,12 @@ def test_of_too_many_starts_a_complete_one_goes_first_then_the_oldest_and_is_cou
     ledger = Ledger()
     for epoch in range(10, 10 + MAX_EPOCHS):
         ledger.arrived(V, epoch, run(1 if epoch == 50 else 3))
+    ledger.lost(V, 10, 5, 9, "FULL", LATER)
     assert ledger.take_changes().gone == ()
     ledger.arrived(V, 1_000, run(1))
     assert (sum(ledger.forgotten.values()), ledger.take_changes().gone) == (0, ((V, 50),))
     ledger.arrived(V, 1_001, run(1))
-    assert (ledger.forgotten["limit"], ledger.take_changes().gone) == (2, ((V, 10),))
+    assert (ledger.forgotten["limit"], ledger.take_changes().gone) == (3, ((V, 10),)), "what is lost is not missing"
     ledger.arrived(V, 3, run(7))
     assert ledger.turned_away == 1
 
@@ -192,7 +202,7 @@ def test_counts_by_state_and_the_oldest_open_gap() -> None:
     summary = ledger.summary()
     assert summary.readings == {"open": 4, "lost": 2, "rejected": 1}
     assert summary.gaps == {"open": 2, "lost": 1, "rejected": 1}
-    assert summary.oldest_open_ns == sampled(3)
+    assert summary.oldest_open_ns == sampled(3) + UNDER_WAY_NS
     assert Ledger().summary().oldest_open_ns == 0
 
 
@@ -225,6 +235,27 @@ def test_of_a_time_before_all_that_it_knows_it_says_nothing() -> None:
     ledger.arrived(V, 1, run(1, 10))
     assert ledger.missing_in(V, BEGIN - 60 * SECOND, BEGIN) is None
     assert ledger.missing_in(V, BEGIN, LATER) == 0
+
+
+def test_what_came_without_a_gap_is_stored_too() -> None:
+    ledger, stored = Ledger(), Stored()
+    for first in (1, 4, 7):
+        ledger.arrived(V, 1, run(first, first + 2))
+        stored.keep(ledger.take_changes())
+    again = stored.restored()
+    again.arrived(V, 1, run(10))
+    assert listed(again) == []
+    assert again.missing_in(V, BEGIN, LATER) == 0
+
+
+def test_an_epoch_that_begins_anew_has_none_of_its_old_gaps() -> None:
+    ledger, stored = Ledger(), Stored()
+    ledger.arrived(V, 1, run(3))
+    stored.keep(ledger.take_changes())
+    ledger.forget_vehicle(V, LATER)
+    ledger.arrived(V, 1, run(1, 4))
+    stored.keep(ledger.take_changes())
+    assert listed(stored.restored()) == []
 
 
 SAID = st.tuples(

@@ -13,6 +13,7 @@ SECOND = 1_000_000_000
 #: When the first reading of an epoch was sampled; one a second follows.
 BEGIN = 1_790_000_000 * SECOND
 LATER = BEGIN + 3_600 * SECOND
+UNDER_WAY_NS = SECOND // 4
 
 
 def sampled(sequence: int) -> int:
@@ -20,9 +21,9 @@ def sampled(sequence: int) -> int:
 
 
 def run(first: int, last: int | None = None, received_ns: int = 0) -> Run:
-    """Taken when the last one was sampled, unless told otherwise."""
+    """Each is taken UNDER_WAY_NS after it was sampled, or all of them at the time told."""
     last = last or first
-    came_ns, received_ns = received_ns or sampled(first), received_ns or sampled(last)
+    came_ns, received_ns = received_ns or sampled(first) + UNDER_WAY_NS, received_ns or sampled(last) + UNDER_WAY_NS
     return Run(first, last, sampled(first), sampled(last), came_ns, received_ns)
 
 
@@ -92,7 +93,7 @@ def test_what_is_told_and_comes_after_is_one_gap_until_it_comes() -> None:
 def test_a_gap_filled_within_a_moment_leaves_no_trace() -> None:
     for wait_ns, left in ((BRIEF_NS - 1, []), (BRIEF_NS, [(3, 4, FILLED)])):
         one = epoch((1, 2), (5, 5))
-        one.arrived(run(3, 4, sampled(5) + wait_ns))
+        one.arrived(run(3, 4, sampled(5) + UNDER_WAY_NS + wait_ns))
         assert spans(one) == left
 
 
@@ -126,6 +127,33 @@ def test_neighbours_say_when_it_was() -> None:
     assert [open_gaps[1].time_of(n) for n in (15, 16, 20, 21)] == [sampled(n) for n in (15, 16, 20, 21)]
     one.lost(17, 18, "FULL", LATER)
     assert [(g.after_ns, g.before_ns) for g in one.gaps if g.state is LOST] == [(sampled(16), sampled(19))]
+
+
+def test_a_tail_that_came_is_the_neighbour_of_what_comes_next() -> None:
+    one = epoch((1, 5))
+    one.told(8, sampled(9))
+    one.arrived(run(6, 8, LATER))
+    assert not one.arrived(run(9)), "what is filled has no place in time, so nothing is to be stored"
+    one.arrived(run(12, 13))
+    assert spans(one) == [(6, 8, FILLED), (10, 11, OPEN)]
+    assert one.gaps[0].before_ns == 0
+    gap = one.gaps[1]
+    assert (gap.after_ns, gap.before_ns, gap.found_ns) == (sampled(9), sampled(12), sampled(12) + UNDER_WAY_NS)
+    one = epoch((1, 5))
+    one.told(8, sampled(9))
+    one.arrived(run(6, 8))
+    one.arrived(run(10))
+    assert one.gaps[0].after_ns == sampled(8)
+
+
+def test_the_first_word_of_equal_ones_stays() -> None:
+    one = epoch((1, 2), (5, 5))
+    one.lost(3, 4, "FULL", LATER)
+    before = one.gaps
+    assert not one.lost(3, 4, "TOO_OLD", LATER + SECOND)
+    assert one.gaps == before
+    assert not one.told(5, LATER)
+    assert not one.lost(1, 2, "FULL", LATER)
 
 
 def test_a_tail_that_was_told_ends_where_the_next_reading_was_sampled() -> None:
@@ -194,6 +222,7 @@ def told_to_model(model: Model, word: str, first: int, last: int) -> None:
 def states(one: Epoch) -> dict[int, GapState]:
     found: dict[int, GapState] = {}
     for gap in one.gaps:
+        assert 1 <= gap.first <= gap.last
         for n in range(gap.first, gap.last + 1):
             assert n not in found, "disjoint"
             found[n] = gap.state
@@ -247,6 +276,31 @@ def test_the_closest_gaps_become_one() -> None:
     one = epoch((1, 5), (7, 8), (10, 50), (53, 60))
     assert one.coarsen(2) == 2
     assert [(g.first, g.last, g.approximate) for g in one.gaps] == [(6, 9, True), (51, 52, False)]
+
+
+def test_what_may_still_come_is_open_whatever_it_is_joined_with() -> None:
+    one = epoch((1, 5), (8, 8), (10, 10))
+    one.rejected(9, 9, "NO", LATER)
+    one.coarsen(1)
+    assert [(g.first, g.last, g.state, g.closed_ns, g.reason) for g in one.gaps] == [(6, 9, OPEN, 0, "")]
+    assert one.gaps[0].found_ns == sampled(8) + UNDER_WAY_NS
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        lambda e: e.arrived(run(6, 6, LATER)),
+        lambda e: e.arrived(run(2, 2, LATER)),
+        lambda e: e.rejected(2, 2, "NO", LATER),
+        lambda e: e.lost(9, 9, "FULL", LATER),
+        lambda e: e.told(1, LATER),
+    ],
+)
+def test_every_word_tells_when_it_was_last_heard_of(word) -> None:  # type: ignore[no-untyped-def]
+    one = epoch((1, 5))
+    assert one.heard_ns == sampled(5) + UNDER_WAY_NS
+    word(one)
+    assert one.heard_ns == LATER
 
 
 def test_the_filled_ones_closed_last_are_kept() -> None:
