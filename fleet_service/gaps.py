@@ -169,9 +169,7 @@ class Epoch:
         self.heard_ns = max(self.heard_ns, word.time_ns)
         changed = False
         if first > self.last + 1:
-            before_ns = word.run.time_of(first) if word.run else word.time_ns
-            found_ns = word.run.came_ns if word.run else word.time_ns
-            changed = self._open(first - 1, found_ns, before_ns)
+            changed = self._open(first - 1, word.run.came_ns if word.run else word.time_ns, word.time_ns)
         known = self.last
         changed = self._replace(first, last, word) or changed
         if last > known:

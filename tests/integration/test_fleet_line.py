@@ -16,6 +16,7 @@ from pitwall.domain.units import QUANTITIES
 from pitwall.ids import uuid7
 from tests.integration.fleet_messages import CONNECTED, LOST
 from tests.integration.fleet_rig import Caller, Site, caller, eventually, fleet_process
+from tests.integration.gap_judge import wrong_list
 from tests.integration.stacks import running
 from tests.support.commands import command_service
 from tests.support.plant import Plant
@@ -79,6 +80,8 @@ async def test_what_is_shown_is_what_the_vehicles_are(site: Site) -> None:
             print(f"all LOST {time.monotonic() - hung_s:.2f} s after the agents froze")
             assert time.monotonic() - hung_s < LOST_WITHIN_S
             await eventually(lambda: shown(operator), lambda v: young(v, status_of()), "all vehicles back")
+            # Of what came late over all that, nothing may be listed as missing; and of what is missing, all.
+            await eventually(lambda: wrong_list(site, operator), lambda faults: faults == [], "the gaps of the files")
 
 
 async def stopped(site: Site, operator: Caller) -> str:

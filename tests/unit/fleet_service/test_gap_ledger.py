@@ -199,9 +199,10 @@ def test_counts_by_state_and_the_oldest_open_gap() -> None:
     ledger.lost(V, 1, 11, 12, "FULL", LATER)
     ledger.rejected(V, 1, 15, "NO", LATER)
     ledger.arrived(W, 1, run(3))
+    ledger.arrived(W, 1, run(9))
     summary = ledger.summary()
-    assert summary.readings == {"open": 4, "lost": 2, "rejected": 1}
-    assert summary.gaps == {"open": 2, "lost": 1, "rejected": 1}
+    assert summary.readings == {"open": 9, "lost": 2, "rejected": 1}
+    assert summary.gaps == {"open": 3, "lost": 1, "rejected": 1}
     assert summary.oldest_open_ns == sampled(3) + UNDER_WAY_NS
     assert Ledger().summary().oldest_open_ns == 0
 
