@@ -180,18 +180,26 @@ class Ledger:
         epoch = self._vehicles[vehicle_id].pop(boot_epoch)
         if not self._vehicles[vehicle_id]:
             del self._vehicles[vehicle_id]
-        missing = sum(gap.count for gap in epoch.gaps if gap.state is GapState.OPEN)
-        self.forgotten = {**self.forgotten, cause: self.forgotten[cause] + missing}  # read from another thread
+        self._count_forgotten(epoch, cause)
         self._moved.discard(key)
         self._changed.discard(key)
         self._with_gaps.discard(key)
         self._gone.add(key)
 
+    def _count_forgotten(self, epoch: Epoch, cause: str) -> None:
+        missing = sum(gap.count for gap in epoch.gaps if gap.state is GapState.OPEN)
+        self.forgotten = {**self.forgotten, cause: self.forgotten[cause] + missing}  # read from another thread
+
     def forget_vehicle(self, vehicle_id: str, before_ns: int) -> None:
-        """Taken out of the registry then. What was heard of it since stays."""
-        for boot_epoch, epoch in list(self._vehicles.get(vehicle_id, {}).items()):
-            if epoch.heard_ns < before_ns:
-                self._forget(vehicle_id, boot_epoch, "registry")
+        """Taken out of the registry then: none of its gaps until then is listed any more.
+
+        How far it was stays known: one that comes back goes on there, and nothing of it is new.
+        """
+        for boot_epoch, epoch in self._vehicles.get(vehicle_id, {}).items():
+            if epoch.heard_ns < before_ns and epoch.gaps:
+                self._count_forgotten(epoch, "registry")
+                epoch.settle()
+                self._gaps_changed((vehicle_id, boot_epoch), epoch)
 
     def forget_old(self, before_ns: int) -> None:
         """Epochs of which nothing has been heard since then, but the newest of each vehicle."""

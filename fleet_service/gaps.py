@@ -145,6 +145,10 @@ class Epoch:
         self._gaps = [g for g in self._gaps if g.first not in gone]
         return bool(gone)
 
+    def settle(self) -> None:
+        """Claims nothing any more of what was up to now; what comes is judged as ever."""
+        self.floor, self._gaps = self.last + 1, []
+
     def coarsen(self, most: int) -> int:
         """Makes one gap of neighbours, the closest first, until there are at most so many.
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import grpc
 import pytest
+from confluent_kafka import OFFSET_END, TopicPartition
+from confluent_kafka.admin import AdminClient
 from haul.fleet.v1 import fleet_service_pb2 as fleet_pb2
 from haul.fleet.v1 import vehicle_pb2
 from haul.link.v1.vehicle_link_service_pb2 import LostRange, SequenceRange
@@ -15,12 +17,22 @@ from ingest_gateway.dead_letters import Headers, lost_headers, reading_headers
 from ingest_gateway.effects import Lost
 from ingest_gateway.intake import DeadLetter
 from ingest_gateway.validation import Fault
-from pitwall.kafka_topics import DEAD_LETTER
+from pitwall.kafka_topics import DEAD_LETTER, TELEMETRY
 from tests.integration.fleet_messages import BEGIN_S, CONNECTED, change, reading, window
-from tests.integration.fleet_rig import WITHIN_S, Caller, FleetProcess, Site, caller, database, eventually
+from tests.integration.fleet_rig import (
+    WITHIN_S,
+    Caller,
+    FleetProcess,
+    Site,
+    caller,
+    database,
+    eventually,
+    fleet_process,
+)
 from tests.support.checker import Identity, ListedGap, wrong_gaps
 
 FIRST, SECOND, THIRD = "KOMATSU-930E-701", "KOMATSU-980E-702", "KOMATSU-930E-703"
+FOURTH = "KOMATSU-980E-704"
 SOURCE = "ingest_gateway/gateway-1"
 FAULT = Fault("speed_kph", "OUT_OF_RANGE", "speed_kph: 900 km/h is too fast")
 
@@ -189,3 +201,28 @@ class Counted(dict[str, float]):
 async def counted(fleet: FleetProcess) -> Counted:
     pattern = re.compile(r'pitwall_fleet_gap_readings\{.*state="(\w+)".*\} (\S+)')
     return Counted({m[1]: float(m[2]) for m in map(pattern.match, fleet.metrics()) if m})
+
+
+async def test_a_ledger_that_begins_late_claims_nothing_of_what_kafka_had_deleted(
+    fleet_site: Site, fleet: FleetProcess
+) -> None:
+    """The readings below are gone from Kafka when a second fleet service begins to read; the first has read them."""
+    fleet_site.readings(*sampled(FOURTH, *range(1, 101)))
+    async with caller(fleet) as operator:
+        fleet_site.readings(*sampled(FOURTH, 103))
+        await await_gaps(operator, FOURTH, [(101, 102, "OPEN")])
+    delete_readings(fleet_site)
+    fleet_site.readings(*sampled(FOURTH, 104, 107), *sampled(FOURTH, 3, boot_epoch=2))
+    with fleet_process(fleet_site, "fleet-2") as late:
+        async with caller(late) as operator:
+            await await_gaps(operator, FOURTH, [(105, 106, "OPEN"), (1, 2, "OPEN")])
+    async with caller(fleet) as operator:
+        await await_gaps(operator, FOURTH, [(101, 102, "OPEN"), (105, 106, "OPEN"), (1, 2, "OPEN")])
+
+
+def delete_readings(site: Site) -> None:
+    """All that are there, as time does."""
+    admin = AdminClient({"bootstrap.servers": site.stack.kafka_bootstrap})
+    ends = [TopicPartition(TELEMETRY.name, number, OFFSET_END) for number in range(TELEMETRY.partitions)]
+    for deleted in admin.delete_records(ends).values():
+        deleted.result(WITHIN_S)

@@ -172,15 +172,22 @@ def test_a_vehicle_beyond_the_most_is_turned_away(monkeypatch: pytest.MonkeyPatc
     assert (len(ledger), ledger.turned_away) == (1, 1)
 
 
-def test_what_was_taken_out_of_the_registry_is_forgotten_up_to_then() -> None:
-    ledger = Ledger()
+def test_of_what_was_taken_out_of_the_registry_the_gaps_are_forgotten_up_to_then() -> None:
+    ledger, stored = Ledger(), Stored()
     ledger.arrived(V, 1, run(2))
     ledger.arrived(V, 2, run(1_000))
+    ledger.arrived(W, 1, run(3))
     ledger.forget_vehicle(V, sampled(500))
-    assert listed(ledger) == [(V, 2, 1, 999, OPEN)]
+    assert listed(ledger) == [(V, 2, 1, 999, OPEN), (W, 1, 1, 2, OPEN)]
     ledger.forget_vehicle(V, sampled(2_000))
-    assert (len(ledger), set(ledger.take_changes().gone)) == (0, {(V, 1), (V, 2)})
+    assert listed(ledger) == [(W, 1, 1, 2, OPEN)]
     assert ledger.forgotten == {"registry": 1_000, "age": 0, "limit": 0}
+    stored.keep(ledger.take_changes())
+    for back in (ledger, stored.restored()):
+        back.arrived(V, 2, run(1_003))
+        back.arrived(V, 2, run(998))
+        back.arrived(V, 1, run(1, 3))
+        assert listed(back) == [(V, 2, 1_001, 1_002, OPEN), (W, 1, 1, 2, OPEN)]
 
 
 def test_old_starts_are_forgotten_but_never_the_newest() -> None:
@@ -252,8 +259,9 @@ def test_what_came_without_a_gap_is_stored_too() -> None:
 def test_an_epoch_that_begins_anew_has_none_of_its_old_gaps() -> None:
     ledger, stored = Ledger(), Stored()
     ledger.arrived(V, 1, run(3))
+    ledger.arrived(V, 2, run(1))
     stored.keep(ledger.take_changes())
-    ledger.forget_vehicle(V, LATER)
+    ledger.forget_old(LATER)
     ledger.arrived(V, 1, run(1, 4))
     stored.keep(ledger.take_changes())
     assert listed(stored.restored()) == []

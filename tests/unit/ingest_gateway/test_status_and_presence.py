@@ -4,11 +4,12 @@ from haul.telemetry.v1.telemetry_pb2 import StatusChange
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest_gateway.effects import Changed, Close, Code
 from ingest_gateway.hello import SessionKey
 from ingest_gateway.registry import Registry
 from ingest_gateway.session import Session
 from ingest_gateway.status_outbox import StatusOutbox
-from tests.unit.ingest_gateway.builders import EPOCH, OTHER, VEHICLE, open_session
+from tests.unit.ingest_gateway.builders import EPOCH, OTHER, VEHICLE, at, hello, new_session, open_session
 
 
 def change(number: int, vehicle_id: str = VEHICLE) -> StatusChange:
@@ -123,3 +124,10 @@ def test_word_of_a_newer_session_elsewhere_ends_this_one_up_to_the_named_key() -
     assert registry.superseded(VEHICLE, SessionKey(EPOCH, 5)) is here
     assert here.superseded
     assert registry.superseded(OTHER, SessionKey(EPOCH, 5)) is None
+
+
+def test_every_change_says_how_many_readings_the_vehicle_had_made_when_its_session_began() -> None:
+    """So whoever reads the topic knows of readings that never came, also where none comes after them."""
+    session = new_session()
+    effects = session.feed(hello(last_sequence=40), at(0.0)) + session.close(Close(Code.OK, "GONE", "gone"), at(1.0))
+    assert [effect.change.last_sequence for effect in effects if isinstance(effect, Changed)] == [40, 40]
