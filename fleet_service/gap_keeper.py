@@ -14,9 +14,9 @@ from opentelemetry import metrics
 
 from fleet_service import gap_tables, tables
 from fleet_service.gap_ledger import Ledger, Summary
-from fleet_service.gap_records import Letter, letter_of, missed_from, runs_of, told_from
-from fleet_service.intake import Intake, Start, consumer_config, value_of
-from fleet_service.records import Poison
+from fleet_service.gap_records import missed_from, runs_of, told_from
+from fleet_service.intake import Intake, Start, consumer_config, letter_of, value_of
+from fleet_service.records import Letter, Poison
 from fleet_service.store import DatabaseAway, Store
 from fleet_service.writer import Offsets, Writer
 from pitwall import logs

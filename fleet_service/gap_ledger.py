@@ -17,6 +17,8 @@ MAX_EPOCHS: Final = 100
 #: Gaps of one vehicle, over all its epochs; and so many are left when there were too many.
 MAX_GAPS: Final = 300
 GAPS_LEFT: Final = 200
+#: In one window: what the contract's number holds. A vehicle may say that it has made any number of readings.
+MAX_MISSING: Final = 2**63 - 1
 #: Filled gaps of one boot_epoch that are remembered, the latest ones.
 MAX_FILLED: Final = 20
 
@@ -248,7 +250,7 @@ class Ledger:
         known_from_ns = min((epoch.first_ns for epoch in epochs.values() if epoch.first_ns), default=0)
         if not known_from_ns or end_ns <= known_from_ns or (start_ns < known_from_ns and self._begins_late(epochs)):
             return None
-        return sum(missing_between(epoch.gaps, start_ns, end_ns) for epoch in epochs.values())
+        return min(MAX_MISSING, sum(missing_between(epoch.gaps, start_ns, end_ns) for epoch in epochs.values()))
 
     @staticmethod
     def _begins_late(epochs: dict[int, Epoch]) -> bool:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import Message
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 from haul.link.v1.vehicle_link_service_pb2 import LostRange
@@ -16,23 +15,12 @@ from haul.telemetry.v1.telemetry_pb2 import Reading, StatusChange
 
 from fleet_service.gap_ledger import EpochKey
 from fleet_service.gaps import Run
-from fleet_service.intake import value_of
-from fleet_service.records import MAX_NUMBER, Poison
+from fleet_service.records import MAX_NUMBER, Letter, Poison
 from pitwall.wire import VEHICLE_ID
 
 _GATEWAY: Final = "ingest_gateway/"
 _MAX_REASON: Final = 100
 _NS: Final = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A record of dead-letter-topic. `time_ns`: when it was written."""
-
-    key: str
-    value: bytes
-    headers: dict[str, str]
-    time_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +42,6 @@ class Told:
     epoch: EpochKey
     last: int
     time_ns: int
-
-
-def letter_of(message: Message) -> Letter:
-    """Out of Kafka."""
-    headers = {name: _decoded(value) for name, value in dict(message.headers() or ()).items()}
-    return Letter(_decoded(message.key()), value_of(message), headers, message.timestamp()[1] * 1_000_000)
-
-
-def _decoded(text: str | bytes | None) -> str:
-    return text.decode(errors="replace") if isinstance(text, bytes) else text or ""
 
 
 def runs_of(values: Iterable[bytes], refused: Callable[[Exception], None]) -> list[tuple[EpochKey, Run]]:

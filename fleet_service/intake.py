@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
+from fleet_service.records import Letter
 from pitwall import logs
 from pitwall.clock import monotonic_s
 from pitwall.kafka_producer import LIBRARY_LOG_LEVEL, BrokerWatch
@@ -84,6 +85,16 @@ def consumer_config(bootstrap: str, name: str) -> dict[str, Any]:
         # Of one consumer in memory: a second's worth at full speed.
         "queued.max.messages.kbytes": 8 * 1024,
     }
+
+
+def letter_of(message: Message) -> Letter:
+    """All of a record."""
+    headers = {name: _decoded(value) for name, value in dict(message.headers() or ()).items()}
+    return Letter(_decoded(message.key()), value_of(message), headers, message.timestamp()[1] * 1_000_000)
+
+
+def _decoded(text: str | bytes | None) -> str:
+    return text.decode(errors="replace") if isinstance(text, bytes) else text or ""
 
 
 class Intake(Generic[_R]):

@@ -34,6 +34,16 @@ class Poison(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Letter:
+    """A whole record, as of dead-letter-topic, where the headers say what it is. `time_ns`: when it was written."""
+
+    key: str
+    value: bytes
+    headers: dict[str, str]
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class WindowFigures:
     """One revision of one window of one vehicle. Absent figures are unknown."""
 

@@ -91,6 +91,15 @@ def test_a_deleted_vehicle_comes_back_by_what_is_later_alone(fleet: Fleet) -> No
     assert list(fleet.unregistered) == [FIRST]
 
 
+def test_whoever_was_taken_out_is_told_with_the_time_until_it_comes_back(fleet: Fleet) -> None:
+    fleet.take_sample(sample())
+    assert fleet.deleted() == {}
+    fleet.put_entry(replace(first_seen(FIRST, NOON), revision=2, delete_time=NOON))
+    assert fleet.deleted() == {FIRST: NOON_NS}
+    fleet.take_sample(sample(sequence=2, received_ns=NOON_NS + 1))
+    assert fleet.deleted() == {}
+
+
 def test_beyond_the_most_nobody_is_taken_and_that_is_counted(fleet: Fleet) -> None:
     for number in range(1, 5):
         fleet.take_sample(sample(f"KOMATSU-930E-00{number}"))

@@ -12,6 +12,7 @@ from fleet_service.gap_ledger import (
     MAX_EPOCHS,
     MAX_FILLED,
     MAX_GAPS,
+    MAX_MISSING,
     Changes,
     EpochKey,
     EpochRow,
@@ -197,6 +198,15 @@ def test_old_starts_are_forgotten_but_never_the_newest() -> None:
     ledger.forget_old(LATER)
     assert listed(ledger) == [(V, 2, 1, 1, OPEN)]
     assert ledger.forgotten["age"] == 1
+
+
+def test_whatever_a_vehicle_says_it_has_made_is_a_number_that_can_be_answered() -> None:
+    ledger = Ledger()
+    for epoch in (1, 2, 3):
+        ledger.arrived(V, epoch, run(1))
+        ledger.told(V, epoch, 2**63 - 1, sampled(2))
+    assert ledger.missing_in(V, BEGIN, LATER) == MAX_MISSING
+    assert [one.gap.last for one in full(ledger)] == [2**63 - 1] * 3
 
 
 def test_counts_by_state_and_the_oldest_open_gap() -> None:

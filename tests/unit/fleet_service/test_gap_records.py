@@ -6,9 +6,9 @@ import pytest
 from haul.link.v1.vehicle_link_service_pb2 import LostRange, SequenceRange
 from haul.telemetry.v1.telemetry_pb2 import Reading, StatusChange
 
-from fleet_service.gap_records import Letter, Missed, Told, missed_from, runs_of, told_from
+from fleet_service.gap_records import Missed, Told, missed_from, runs_of, told_from
 from fleet_service.gaps import Run
-from fleet_service.records import Poison
+from fleet_service.records import Letter, Poison
 from ingest_gateway.dead_letters import Headers, lost_headers, reading_headers
 from ingest_gateway.effects import Lost
 from ingest_gateway.intake import DeadLetter
