@@ -103,7 +103,7 @@ def cells(gap: vehicle_pb2.Gap, now: datetime) -> tuple[str, ...]:
         str(gap.boot_epoch),
         str(gap.first_sequence) if one else f"{gap.first_sequence}–{gap.last_sequence}",
         f"at most {count:,}" if gap.approximate else f"{count:,}",
-        words.gap_state(gap.state),
+        vehicle_pb2.GapState.Name(gap.state).removeprefix("GAP_STATE_"),
         f"{words.since(gap.found_time, now)} ago",
         _sampled(gap),
         gap.reason,

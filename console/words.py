@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from haul.command.v1 import order_pb2, stop_pb2
-from haul.fleet.v1 import vehicle_pb2
 from haul.telemetry.v1 import alert_pb2, telemetry_pb2
 
 UNKNOWN = "–"
@@ -47,10 +46,6 @@ def severity(value: alert_pb2.AlertSeverity.ValueType) -> str:
 
 def alert_state(value: alert_pb2.AlertState.ValueType) -> str:
     return _short(alert_pb2.AlertState.Name(value), "ALERT_STATE_")
-
-
-def gap_state(value: vehicle_pb2.GapState.ValueType) -> str:
-    return _short(vehicle_pb2.GapState.Name(value), "GAP_STATE_")
 
 
 def stage(value: stop_pb2.StopStage.ValueType) -> str:
