@@ -19,6 +19,7 @@ from fleet_service.records import MAX_NUMBER, Letter, Poison
 from pitwall.wire import VEHICLE_ID
 
 _GATEWAY: Final = "ingest_gateway/"
+_IDENTITY: Final = frozenset({"vehicle_id", "boot_epoch", "sequence"})
 _MAX_REASON: Final = 100
 _NS: Final = 1_000_000_000
 
@@ -105,15 +106,18 @@ def _lost(letter: Letter) -> Missed:
 
 
 def _rejected(letter: Letter) -> Missed | None:
-    """By the gateway's word, which knows whose stream it was: the reading itself may say anything."""
+    """By the gateway's word, which knows whose stream it was: the reading itself may say anything.
+
+    None where what is wrong is which reading it is: its sequence may be another vehicle's, or anything.
+    """
+    if letter.headers.get("dl_field") in _IDENTITY:
+        return None
     identity = letter.headers.get("ce_id", "")
     vehicle_id, *numbers = identity.rsplit(":", 2)
     try:
         boot_epoch, sequence = map(int, numbers)
     except ValueError:
         raise Poison(f"ce_id {identity[:80]!r} is not vehicle:boot_epoch:sequence") from None
-    if sequence == 0:
-        return None
     _checked(vehicle_id, boot_epoch, sequence, sequence)
     reason = _text(f"{letter.headers.get('dl_reason', '')} {letter.headers.get('dl_field', '')}".strip())
     return Missed((vehicle_id, boot_epoch), sequence, sequence, reason, letter.time_ns, rejected=True)

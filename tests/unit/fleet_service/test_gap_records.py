@@ -76,8 +76,8 @@ LOST_HEADERS = lost_headers("ingest_gateway/g-1", V, Lost(3, 5, 9, "OUTBOX_FULL"
 FAULT = Fault("speed_kph", "OUT_OF_RANGE", "speed_kph: 900 km/h is too fast")
 
 
-def rejected(sequence: int, vehicle_id: str = V) -> Letter:
-    return letter(reading_headers("ingest_gateway/g-1", vehicle_id, 3, DeadLetter(sequence, b"\xff", FAULT)), b"\xff")
+def rejected(sequence: int, fault: Fault = FAULT) -> Letter:
+    return letter(reading_headers("ingest_gateway/g-1", V, 3, DeadLetter(sequence, b"\xff", fault)), b"\xff")
 
 
 def test_a_declared_loss_as_the_gateway_writes_it() -> None:
@@ -89,8 +89,11 @@ def test_a_rejected_reading_as_the_gateway_writes_it_whatever_it_says_itself() -
     assert missed_from(rejected(7)) == Missed((V, 3), 7, 7, "OUT_OF_RANGE speed_kph", LATER, rejected=True)
 
 
-def test_a_rejected_reading_without_a_sequence_has_no_place() -> None:
-    assert missed_from(rejected(0)) is None
+@pytest.mark.parametrize("field", ["sequence", "vehicle_id", "boot_epoch"])
+@pytest.mark.parametrize("sequence", [0, 7, 2**63, 2**64 - 1])
+def test_a_reading_that_may_be_any_other_has_no_place(field: str, sequence: int) -> None:
+    """Else one of another vehicle would make a gap of this one, up to its sequence."""
+    assert missed_from(rejected(sequence, Fault(field, "WRONG", "…"))) is None
 
 
 @pytest.mark.parametrize(
@@ -117,6 +120,7 @@ POISON = [
     ("more than a database holds", letter(LOST_HEADERS, lost(1, 2**63))),
     ("an epoch beyond", letter(LOST_HEADERS, lost(1, 2, 2**63))),
     ("no vehicle", letter(LOST_HEADERS, lost(1, 2), key="poison")),
+    ("a reading without a sequence that is no fault of it", rejected(0)),
     ("no identity", letter([*LOST_HEADERS, ("ce_type", b"haul.telemetry.v1.Reading"), ("ce_id", b"none")])),
 ]
 
