@@ -54,8 +54,10 @@ def _value(listed: Listed, field: str) -> Value:
 
 
 def _gap(listed: Listed) -> vehicle_pb2.Gap:
-    gap = listed.gap
-    times = {"closed_time": gap.closed_ns, "after_time": gap.after_ns, "before_time": gap.before_ns}
+    gap, place = listed.gap, listed.place
+    times = {"closed_time": gap.closed_ns}
+    if place is not None:
+        times |= {"after_time": place.after_ns, "before_time": place.before_ns}
     return vehicle_pb2.Gap(
         vehicle_id=listed.vehicle_id,
         boot_epoch=listed.boot_epoch,

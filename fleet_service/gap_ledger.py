@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from fleet_service.gaps import Epoch, Gap, GapState, Run
+from fleet_service.gaps import Epoch, Gap, GapState, Place, Run, placed
 
 #: Vehicles of which a ledger is kept: as many as the registry takes.
 MAX_VEHICLES: Final = 10_000
@@ -31,11 +31,12 @@ EpochKey = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One gap of one vehicle."""
+    """One gap of one vehicle. `place`: None where it is filled."""
 
     vehicle_id: str
     boot_epoch: int
     gap: Gap
+    place: Place | None
 
     @property
     def key(self) -> tuple[str, int, int]:
@@ -239,8 +240,10 @@ class Ledger:
     def listed(self, after: tuple[str, int, int] | None, wanted: Callable[[Listed], bool]) -> Iterator[Listed]:
         """By vehicle, boot_epoch and sequence, behind `after`."""
         for key in sorted(key for key in self._with_gaps if after is None or key >= after[:2]):
-            for gap in self._vehicles[key[0]][key[1]].gaps:
-                listed = Listed(*key, gap)
+            gaps = self._vehicles[key[0]][key[1]].gaps
+            places = {gap.first: place for gap, place in placed(gaps)}
+            for gap in gaps:
+                listed = Listed(*key, gap, places.get(gap.first))
                 if (after is None or listed.key > after) and wanted(listed):
                     yield listed
 
@@ -270,15 +273,15 @@ class Ledger:
 
 def missing_between(gaps: Iterable[Gap], start_ns: int, end_ns: int) -> int:
     """As if missing readings lay evenly between their neighbours; with one neighbour known, all lie at that one."""
-    return sum(_index(gap, end_ns) - _index(gap, start_ns) for gap in filter(_unfilled, gaps))
+    return sum(_index(gap, place, end_ns) - _index(gap, place, start_ns) for gap, place in placed(gaps))
 
 
-def _index(gap: Gap, time_ns: int) -> int:
+def _index(gap: Gap, place: Place, time_ns: int) -> int:
     """How many of the gap were sampled before then."""
     low, high = 0, gap.count
     while low < high:
         middle = (low + high) // 2
-        if gap.time_of(gap.first + middle) < time_ns:
+        if place.time_of(gap.first + middle) < time_ns:
             low = middle + 1
         else:
             high = middle

@@ -9,7 +9,7 @@ declared lost, and that stronger than nothing heard.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
@@ -34,9 +34,9 @@ _STRENGTH: Final = {GapState.OPEN: 0, GapState.LOST: 1, GapState.REJECTED: 2, Ga
 class Gap:
     """Readings `first` to `last`, both inclusive, that did not come when they should have.
 
-    `after_ns`: when the reading in front of it was sampled. `before_ns`: the one behind it, or when it was known that
-    the vehicle had made the gap's last one. 0 where that is unknown. `approximate`: some of these are there, and it is
-    no longer known which.
+    `after_ns`: when the reading right in front of it was sampled. `before_ns`: the one right behind it, or when it was
+    known that the vehicle had made the gap's last one. 0 where that is unknown; where another gap adjoins, it means
+    nothing: see `placed`. `approximate`: some of these are there, and it is no longer known which.
     """
 
     first: int
@@ -53,12 +53,42 @@ class Gap:
     def count(self) -> int:
         return self.last - self.first + 1
 
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in time a stretch of gaps lies, from the reading in front of all of it to the one behind all of it."""
+
+    first: int
+    last: int
+    after_ns: int
+    before_ns: int
+
     def time_of(self, sequence: int) -> int:
-        """When that one was sampled, had they come evenly between the two neighbours; 0 where nothing is known."""
+        """When that one was sampled, had they come evenly between the two readings; 0 where neither is known."""
         if not (self.after_ns and self.before_ns):
             return self.after_ns or self.before_ns
-        place = min(max(sequence - self.first + 1, 0), self.count + 1)
-        return self.after_ns + max(0, self.before_ns - self.after_ns) * place // (self.count + 1)
+        steps = self.last - self.first + 2
+        return self.after_ns + max(0, self.before_ns - self.after_ns) * (sequence - self.first + 1) // steps
+
+
+def placed(gaps: Iterable[Gap]) -> Iterator[tuple[Gap, Place]]:
+    """Each gap that is not filled, with the place of the stretch that it is in. Ascending."""
+    stretch: list[Gap] = []
+    for gap in gaps:
+        if stretch and (gap.state is GapState.FILLED or stretch[-1].last + 1 < gap.first):
+            yield from _placed(stretch)
+            stretch = []
+        if gap.state is not GapState.FILLED:
+            stretch.append(gap)
+    yield from _placed(stretch)
+
+
+def _placed(stretch: Sequence[Gap]) -> Iterator[tuple[Gap, Place]]:
+    if stretch:
+        front, back = stretch[0], stretch[-1]
+        place = Place(front.first, back.last, front.after_ns, back.before_ns)
+        for gap in stretch:
+            yield gap, place
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +105,15 @@ class Run:
     came_ns: int
     received_ns: int
 
-    def time_of(self, sequence: int) -> int:
-        if self.first == self.last:
-            return self.first_ns
-        return self.first_ns + (self.last_ns - self.first_ns) * (sequence - self.first) // (self.last - self.first)
-
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """What is said of a range."""
+    """What is said of a range. `found_ns`: when it made known what lies before it; `time_ns`: when all was said."""
 
     state: GapState
     time_ns: int
+    found_ns: int
     reason: str = ""
-    run: Run | None = None
 
 
 class Epoch:
@@ -118,18 +143,18 @@ class Epoch:
         if run.first == self.last + 1 and not (self._gaps and self._gaps[-1].last == self.last):
             self.last, self.last_ns = run.last, run.last_ns  # the way of a healthy vehicle
             return False
-        changed = self._say(run.first, run.last, _Word(GapState.FILLED, run.received_ns, run=run))
+        changed = self._say(run.first, run.last, _Word(GapState.FILLED, run.received_ns, run.came_ns))
         if run.last == self.last:
             self.last_ns = run.last_ns
-        return changed
+        return self._neighbour(run) or changed
 
     def rejected(self, first: int, last: int, reason: str, time_ns: int) -> bool:
         """They are in dead-letter-topic."""
-        return self._say(first, last, _Word(GapState.REJECTED, time_ns, reason))
+        return self._say(first, last, _Word(GapState.REJECTED, time_ns, time_ns, reason))
 
     def lost(self, first: int, last: int, reason: str, time_ns: int) -> bool:
         """The vehicle has given them up."""
-        return self._say(first, last, _Word(GapState.LOST, time_ns, reason))
+        return self._say(first, last, _Word(GapState.LOST, time_ns, time_ns, reason))
 
     def told(self, last: int, time_ns: int) -> bool:
         """The vehicle had made as many by then."""
@@ -173,7 +198,7 @@ class Epoch:
         self.heard_ns = max(self.heard_ns, word.time_ns)
         changed = False
         if first > self.last + 1:
-            changed = self._open(first - 1, word.run.came_ns if word.run else word.time_ns, word.time_ns)
+            changed = self._open(first - 1, word.found_ns, word.time_ns)
         known = self.last
         changed = self._replace(first, last, word) or changed
         if last > known:
@@ -187,17 +212,29 @@ class Epoch:
 
     def _extend(self, first: int, last: int, word: _Word) -> bool:
         """By what is beyond all that is known."""
-        changed = False
         self.last = last
-        if word.run is None:
-            neighbours = (self.last_ns, word.time_ns)
-            self._append(Gap(first, last, word.state, word.time_ns, word.reason, word.time_ns, *neighbours))
-            return True
-        if self._gaps and self._gaps[-1].last == first - 1 and self._gaps[-1].state is not GapState.FILLED:
-            before_ns = word.run.time_of(first)
-            changed = self._gaps[-1].before_ns != before_ns
-            self._gaps[-1] = replace(self._gaps[-1], before_ns=before_ns)
-        return changed
+        if word.state is GapState.FILLED:
+            return False
+        neighbours = (self.last_ns, word.time_ns)
+        self._append(Gap(first, last, word.state, word.found_ns, word.reason, word.time_ns, *neighbours))
+        return True
+
+    def _neighbour(self, run: Run) -> bool:
+        """A reading that has come bounds the gap in front of it and the one behind it in time.
+
+        All of the stretch in front of it was known to be missing by then.
+        """
+        before = self.gaps
+        behind = bisect_left(self._gaps, run.last + 1, key=lambda g: g.first)
+        if behind < len(before) and before[behind].first == run.last + 1 and _unfilled(before[behind]):
+            self._gaps[behind] = replace(before[behind], after_ns=run.last_ns)
+        at, last = bisect_left(self._gaps, run.first, key=lambda g: g.first) - 1, run.first - 1
+        if at >= 0 and before[at].last == last and _unfilled(before[at]):
+            self._gaps[at] = replace(before[at], before_ns=run.first_ns)
+        while at >= 0 and before[at].last == last and _unfilled(before[at]):
+            self._gaps[at] = replace(self._gaps[at], found_ns=min(before[at].found_ns, run.came_ns))
+            at, last = at - 1, before[at].first - 1
+        return self.gaps != before
 
     def _append(self, gap: Gap) -> None:
         self._gaps[-1:] = _melted([*self._gaps[-1:], gap])
@@ -220,18 +257,21 @@ class Epoch:
 
 def _split(gap: Gap, first: int, last: int, word: _Word) -> list[Gap]:
     """The gap with these of it, which are within it, said otherwise."""
-    time_of = word.run.time_of if word.run else gap.time_of
     pieces = []
     if gap.first < first:
-        pieces.append(replace(gap, last=first - 1, before_ns=time_of(first)))
-    if word.run is None:
-        neighbours = (gap.time_of(first - 1), gap.time_of(last + 1))
+        pieces.append(replace(gap, last=first - 1))
+    if word.state is not GapState.FILLED:
+        neighbours = (gap.after_ns, gap.before_ns)
         pieces.append(Gap(first, last, word.state, gap.found_ns, word.reason, word.time_ns, *neighbours))
     elif gap.state is not GapState.OPEN or word.time_ns - gap.found_ns >= BRIEF_NS:
         pieces.append(Gap(first, last, GapState.FILLED, gap.found_ns, closed_ns=word.time_ns))
     if last < gap.last:
-        pieces.append(replace(gap, first=last + 1, after_ns=time_of(last)))
+        pieces.append(replace(gap, first=last + 1))
     return pieces
+
+
+def _unfilled(gap: Gap) -> bool:
+    return gap.state is not GapState.FILLED
 
 
 def _melted(gaps: Sequence[Gap]) -> list[Gap]:

@@ -104,7 +104,7 @@ async def test_what_did_not_come_is_listed_until_it_comes(fleet_site: Site, rest
         restarted_fleet.end()
         restarted_fleet.start()
         restarted_fleet.await_healthy()
-        assert await eventually(lambda: gaps(operator, f"vehicle_id = {FIRST}"), bool, "an answer") == found
+        await eventually(lambda: gaps(operator, f"vehicle_id = {FIRST}"), lambda g: g == found, "the same again")
         fleet_site.readings(*sampled(FIRST, 4, 7, 8, 10, late_s=60))
         await await_gaps(operator, FIRST, [(5, 6, "LOST"), (9, 9, "REJECTED"), (14, 15, "OPEN")])
         fleet_site.readings(*sampled(FIRST, 5, 6, 9, 14, 15, 16, late_s=3_600))

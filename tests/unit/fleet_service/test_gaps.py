@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_service.gaps import BRIEF_NS, Epoch, Gap, GapState, Run
+from fleet_service.gaps import BRIEF_NS, Epoch, Gap, GapState, Run, placed
 
 OPEN, FILLED, LOST, REJECTED = GapState.OPEN, GapState.FILLED, GapState.LOST, GapState.REJECTED
 SECOND = 1_000_000_000
@@ -116,17 +116,40 @@ def test_below_its_floor_nothing_is_claimed() -> None:
     assert spans(one) == [(111, 112, OPEN)]
 
 
+def places(one: Epoch) -> list[tuple[int, int, int]]:
+    """Of each gap that is not filled: its first sequence, and the readings between which its stretch lies; 0: none."""
+    found = []
+    for gap, place in placed(one.gaps):
+        ends = [(ns - BEGIN) // SECOND if ns else 0 for ns in (place.after_ns, place.before_ns)]
+        found.append((gap.first, ends[0], ends[1]))
+    return found
+
+
 def test_neighbours_say_when_it_was() -> None:
     one = epoch((1, 10), (21, 30))
     one.arrived(run(14, 15, LATER))
-    open_gaps = [g for g in one.gaps if g.state is OPEN]
-    assert [(g.after_ns, g.before_ns) for g in open_gaps] == [
-        (sampled(10), sampled(14)),
-        (sampled(15), sampled(21)),
-    ]
-    assert [open_gaps[1].time_of(n) for n in (15, 16, 20, 21)] == [sampled(n) for n in (15, 16, 20, 21)]
+    assert places(one) == [(11, 10, 14), (16, 15, 21)]
+    [*_, (_, place)] = placed(one.gaps)
+    assert [place.time_of(n) for n in range(15, 22)] == [sampled(n) for n in range(15, 22)]
     one.lost(17, 18, "FULL", LATER)
-    assert [(g.after_ns, g.before_ns) for g in one.gaps if g.state is LOST] == [(sampled(16), sampled(19))]
+    assert places(one) == [(11, 10, 14), (16, 15, 21), (17, 15, 21), (19, 15, 21)], "none of these is there"
+    one.arrived(run(17, 18, LATER))
+    assert places(one) == [(11, 10, 14), (16, 15, 17), (19, 18, 21)]
+
+
+def test_it_makes_no_difference_whether_letters_or_readings_are_read_first() -> None:
+    """Of a backlog the few letters are read long before the many readings."""
+    early, late = Epoch(), Epoch()
+    late.lost(5, 6, "FULL", LATER)
+    late.rejected(9, 9, "NO", LATER)
+    for one in (early, late):
+        one.arrived(run(1, 3))
+        one.arrived(run(11, 13))
+    early.rejected(9, 9, "NO", LATER)
+    early.lost(5, 6, "FULL", LATER)
+    assert spans(early) == spans(late)
+    assert places(early) == places(late) == [(n, 3, 11) for n in (4, 5, 7, 9, 10)]
+    assert {g.found_ns for g in early.gaps + late.gaps} == {sampled(11) + UNDER_WAY_NS}
 
 
 def test_a_tail_that_came_is_the_neighbour_of_what_comes_next() -> None:
@@ -241,6 +264,9 @@ def test_it_is_what_a_set_of_sequences_says(words: list[tuple[str, int, int]]) -
         for gap, following in zip(one.gaps, one.gaps[1:], strict=False):
             same = (gap.state, gap.reason) == (following.state, following.reason)
             assert not (same and gap.last + 1 == following.first), "neighbours that say the same are one"
+        for _, place in placed(one.gaps):
+            assert place.after_ns == (sampled(place.first - 1) if place.first > 1 else 0)
+            assert place.last == one.last or place.before_ns == sampled(place.last + 1)
 
 
 @given(st.lists(WORDS, max_size=25), st.randoms(use_true_random=False))
@@ -313,5 +339,6 @@ def test_the_filled_ones_closed_last_are_kept() -> None:
 
 
 def test_a_gap_without_neighbours_has_no_time() -> None:
-    assert Gap(3, 5, OPEN, LATER).time_of(4) == 0
-    assert Gap(3, 5, OPEN, LATER, before_ns=LATER).time_of(3) == LATER
+    for before_ns in (0, LATER):
+        [(_, place)] = placed([Gap(3, 5, OPEN, LATER, before_ns=before_ns)])
+        assert {place.time_of(n) for n in (3, 4, 5)} == {before_ns}

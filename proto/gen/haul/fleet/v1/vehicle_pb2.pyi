@@ -360,11 +360,11 @@ class Gap(_message.Message):
 
     @_builtins.property
     def after_time(self) -> _timestamp_pb2.Timestamp:
-        """event_time of the reading in front of it. Absent where there is none."""
+        """event_time of the nearest reading in front of it that is there. Absent where there is none."""
 
     @_builtins.property
     def before_time(self) -> _timestamp_pb2.Timestamp:
-        """event_time of the reading behind it; where there is none yet, when the vehicle said that it had made these."""
+        """event_time of the nearest one behind it; where there is none yet, when it became known that these were made."""
 
     def __init__(
         self,
