@@ -74,12 +74,11 @@ class Place:
 def placed(gaps: Iterable[Gap]) -> Iterator[tuple[Gap, Place]]:
     """Each gap that is not filled, with the place of the stretch that it is in. Ascending."""
     stretch: list[Gap] = []
-    for gap in gaps:
-        if stretch and (gap.state is GapState.FILLED or stretch[-1].last + 1 < gap.first):
+    for gap in filter(_unfilled, gaps):
+        if stretch and stretch[-1].last + 1 < gap.first:
             yield from _placed(stretch)
             stretch = []
-        if gap.state is not GapState.FILLED:
-            stretch.append(gap)
+        stretch.append(gap)
     yield from _placed(stretch)
 
 

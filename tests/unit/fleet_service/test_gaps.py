@@ -264,7 +264,9 @@ def test_it_is_what_a_set_of_sequences_says(words: list[tuple[str, int, int]]) -
         for gap, following in zip(one.gaps, one.gaps[1:], strict=False):
             same = (gap.state, gap.reason) == (following.state, following.reason)
             assert not (same and gap.last + 1 == following.first), "neighbours that say the same are one"
+        missing = {n for n, state in states(one).items() if state is not FILLED}
         for _, place in placed(one.gaps):
+            assert missing >= set(range(place.first, place.last + 1)), "nothing of it is there"
             assert place.after_ns == (sampled(place.first - 1) if place.first > 1 else 0)
             assert place.last == one.last or place.before_ns == sampled(place.last + 1)
 
