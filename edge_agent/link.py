@@ -55,7 +55,7 @@ class Doors:
 
 
 class Link:
-    """Keeps one vehicle connected. `spread` (0 up to 1) is its place among those of the process, who share `doors`."""
+    """Keeps one vehicle connected. `spread` (0 up to 1) is its place in the fleet, `doors` are the process's."""
 
     def __init__(
         self,

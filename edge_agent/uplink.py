@@ -74,9 +74,9 @@ class Session:
         self._heartbeat_sent = 0
         self._heartbeat_sent_s = -inf
         self._throttled_until_s: float | None = None
-        self._leave_s = inf
+        #: Left once nothing is under way any more, from the one moment on, and at the other whatever is.
+        self._leave_from_s = self._leave_by_s = inf
         self._leave_reason = ""
-        self._parting = False
         self._readings_from_s = inf
         self._limits = BatchLimits(0, 0, 0)
         self._together = False
@@ -131,9 +131,10 @@ class Session:
             case "throttle":
                 self._throttled_until_s = now_s + wire.to_seconds(frame.throttle.retry_delay)
             case "drain":
-                # Within the first half of the delay, spread, so that a fleet doesn't move at one moment.
-                self._leave_s = now_s + self._spread * wire.to_seconds(frame.drain.delay) / 2
-                self._leave_reason = f"gateway drains: {frame.drain.reason}"
+                # In the first half of the delay, spread, so that a fleet doesn't move at one moment; readings go
+                # on until shortly before, so that none is in flight at both gateways.
+                from_s = now_s + self._spread * wire.to_seconds(frame.drain.delay) / 2
+                self._leave(f"gateway drains: {frame.drain.reason}", from_s)
         return []
 
     def _welcome(self, welcome: link.Welcome, now_s: float) -> None:
@@ -211,7 +212,8 @@ class Session:
         if self._throttled_until_s is not None and now_s >= self._throttled_until_s:
             self._throttled_until_s = None
             self._shipment.offer_again()
-        return self._throttled_until_s is not None or now_s < self._readings_from_s or self._leave_s < inf
+        leaves = now_s >= self._leave_from_s - PART_WAIT_S
+        return self._throttled_until_s is not None or now_s < self._readings_from_s or leaves
 
     def wanted(self, now_s: float) -> Wanted | None:
         """History to fetch for the next batches."""
@@ -223,12 +225,16 @@ class Session:
 
     def part(self, reason: str, now_s: float) -> None:
         """To be left in good order: no more readings, and a moment for the acks of those under way."""
-        if self._leave_s == inf:
-            self._leave_s, self._leave_reason, self._parting = now_s + PART_WAIT_S, reason, True
+        self._leave(reason, now_s)
+
+    def _leave(self, reason: str, from_s: float) -> None:
+        """The first reason counts, unless another one is more urgent."""
+        if from_s < self._leave_from_s:
+            self._leave_from_s, self._leave_by_s, self._leave_reason = from_s, from_s + PART_WAIT_S, reason
 
     def check(self, now_s: float) -> Leave | None:
         """To be called in every control period."""
-        if now_s >= self._leave_s or (self._parting and not self._shipment.unacked):
+        if now_s >= self._leave_by_s or (now_s >= self._leave_from_s and not self._shipment.unacked):
             return Leave(self._leave_reason, broken=False)
         if self._phase is not _Phase.OPEN:
             late = now_s - self._began_s > SETUP_WAIT_S

@@ -76,6 +76,20 @@ class ReadingsDeclined:
 
 
 @dataclass(frozen=True, slots=True)
+class Throttled:
+    """The vehicle has been asked to wait with its readings."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """The vehicle did not wait: nothing of it is to be read for so long."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Reported:
     """For the command services."""
 
@@ -109,4 +123,16 @@ class Lost:
     record: bytes
 
 
-Effect = Close | Opened | Brought | Readings | ReadingsDeclined | Reported | Changed | OrderReported | Lost
+Effect = (
+    Close
+    | Opened
+    | Brought
+    | Readings
+    | ReadingsDeclined
+    | Throttled
+    | HeldBack
+    | Reported
+    | Changed
+    | OrderReported
+    | Lost
+)

@@ -16,10 +16,14 @@ from ingest_gateway.leave import Leave
 from ingest_gateway.limits import (
     BEATS_PER_LEASE,
     COMPACT_EVERY_S,
+    CONNECTION_IDLE_S,
     DRAIN_S,
     FLUSH_S,
+    HANDSHAKE_WITHIN_S,
     MAX_FRAME_BYTES,
+    MAX_STREAMS_PER_VEHICLE,
     PULSE_S,
+    STOP_GRACE_S,
     STOP_RETENTION_DAYS,
     TICK_S,
 )
@@ -40,6 +44,14 @@ from pitwall.rpc.server import build_server
 from pitwall.surroundings import Surroundings
 from pitwall.tls import channel_credentials, server_credentials
 
+#: A connection is one vehicle's.
+VEHICLE_LIMITS = RpcLimits(
+    max_receive_bytes=MAX_FRAME_BYTES,
+    max_streams_per_connection=MAX_STREAMS_PER_VEHICLE,
+    max_connection_idle_s=CONNECTION_IDLE_S,
+    handshake_timeout_s=HANDSHAKE_WITHIN_S,
+)
+
 _log = logging.getLogger(__name__)
 
 
@@ -57,15 +69,15 @@ class Gateway:
         self.leave = Leave(settings.command_services, terms, boottime_s())
         self.links = Links(settings.command_services)
         self.sink = _sink(settings)
-        session_terms = Terms(settings.name, settings.permit_ttl_s, settings.max_unacked_readings)
+        session_terms = Terms(settings.name, settings.permit_ttl_s, settings.max_unacked_readings, settings.rates)
         self.hub = Hub(session_terms, self.leave, self.links, self.sink, self.meters, read_clocks)
         self.sink.listen(self.hub)
-        self.admission = Admission(settings.max_sessions)
+        self.admission = Admission(settings.max_sessions, self.meters.turned_away)
         self.server = build_server(
             settings.vehicle_address,
             server_credentials(settings.tls, require_client=True),
             peer_interceptors(frozenset({"vehicle"})),
-            RpcLimits(max_receive_bytes=MAX_FRAME_BYTES),
+            VEHICLE_LIMITS,
             # Probes ask /healthz. Here a vehicle's certificate would get calls that Admission doesn't count.
             health=False,
         )
@@ -104,7 +116,7 @@ class Gateway:
         self.admission.draining = True
         self.hub.drain(DRAIN_S)
         await self.admission.wait_empty(DRAIN_S)
-        await self.server.stop(DRAIN_S)
+        await self.server.stop(STOP_GRACE_S)
         await self.sink.close(FLUSH_S)
         for task in self._tasks:
             task.cancel()

@@ -18,6 +18,7 @@ from ingest_gateway.effects import (
     Close,
     Code,
     Effect,
+    HeldBack,
     Illegal,
     Lost,
     Opened,
@@ -25,6 +26,7 @@ from ingest_gateway.effects import (
     Readings,
     ReadingsDeclined,
     Reported,
+    Throttled,
 )
 from ingest_gateway.intake import Intake
 from ingest_gateway.lanes import Lane, Outgoing
@@ -51,6 +53,9 @@ class Port(Protocol):
 
     def wake(self) -> None:
         """Something may wait in the session's lanes."""
+
+    def hold(self, seconds: float) -> None:
+        """Nothing is to be read from the stream for so long."""
 
     def end(self, close: Close) -> None:
         """The session is closed; the stream has to end so."""
@@ -86,7 +91,7 @@ class Hub:
         self.leave, self.links, self.board, self.registry = leave, links, StopBoard(), Registry()
         self.status = StatusOutbox()
         self._terms, self._sink, self._meters, self._now = terms, sink, meters, now
-        self._records, self._steps = VehicleRecords(), StopSteps()
+        self._records, self._steps = VehicleRecords(terms.rates), StopSteps()
         self._ports: dict[str, tuple[Session, Port]] = {}  # by session id, also those without a Hello yet
         self._announced: set[str] = set()  # sessions that the command services have been told of
 
@@ -99,9 +104,11 @@ class Hub:
         self._ports[session.session_id] = session, port
         return session
 
-    def feed(self, session: Session, frame: ConnectRequest) -> None:
-        """A frame has come up."""
-        self._apply(session, session.feed(frame, self._now()))
+    def feed(self, session: Session, frame: ConnectRequest, size_bytes: int = 0) -> None:
+        """A frame of so many bytes has come up."""
+        now = self._now()
+        charged = session.charge(frame, size_bytes, now)
+        self._apply(session, [*charged, *session.feed(frame, now)])
         self.wake(session)
 
     def close(self, session: Session, close: Close) -> None:
@@ -219,7 +226,7 @@ class Hub:
         """Some of its readings will never arrive: asks for them. The stream stays, for the stop path's sake."""
         session = self.registry.get(vehicle_id)
         if session is not None:
-            session.offer_again(reason, self._now())
+            self._apply(session, session.offer_again(reason, self._now()))
             self.wake(session)
 
     def status_settled(self, vehicle_id: str, *, delivered: bool) -> None:
@@ -254,6 +261,11 @@ class Hub:
                     self._opened(session, effect.brought)
                 case ReadingsDeclined():
                     self._meters.declined(effect.count)
+                case Throttled():
+                    self._meters.throttled(effect.reason)
+                case HeldBack():
+                    self._ports[session.session_id][1].hold(effect.seconds)
+                    self._meters.event("held_back")
                 case Lost():
                     self._lost(session, effect)
                 case Close():
@@ -279,7 +291,7 @@ class Hub:
         left_out = self._sink.take(intake, session.record)
         self._meters.intake(intake)
         if left_out:
-            session.offer_again("KAFKA_BACKLOG", self._now())
+            self._apply(session, session.offer_again("KAFKA_BACKLOG", self._now()))
             self._meters.declined(left_out)
 
     def _lost(self, session: Session, lost: Lost) -> None:

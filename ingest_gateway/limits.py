@@ -55,6 +55,13 @@ WRITE_STALL_S: Final = 5.0
 ABORT_WITHIN_S: Final = 1.0
 #: Streams that one vehicle may have open at a time: its newest, and older ones that are on their way out.
 MAX_STREAMS_PER_VEHICLE: Final = 4
+#: Streams that one vehicle may open a second, on the average, and in a burst. An agent waits 0.2 to 2 s between two.
+CONNECTS_PER_S: Final = 2.0
+CONNECTS_AT_ONCE: Final = 20
+#: A connection that has not done its handshake, TCP to TLS, within this is closed, seconds,
+HANDSHAKE_WITHIN_S: Final = 10.0
+#: and one on which no stream is open for so long. gRPC takes up to twice as long to notice.
+CONNECTION_IDLE_S: Final = 15.0
 #: Orders that wait for one vehicle's stream.
 MAX_QUEUED_ORDERS: Final = 64
 #: Orders sent whose outcome a vehicle still owes.
@@ -67,6 +74,21 @@ MAX_SET_ENTRIES_PER_FRAME: Final = 500
 MAX_REJECTIONS_PER_ACK: Final = 200
 #: Ranges in one ack.
 MAX_RANGES_PER_ACK: Final = 500
+
+# What one vehicle may send a second; the rates are the site's to set
+
+#: So many seconds' worth of its rates may come at once.
+BURST_S: Final = 1.0
+#: Beyond that a vehicle is asked to wait, and what comes of so many seconds' worth more is forgiven: twice what may be
+#: under way, because it may have been asked the time before with as much under way.
+GRACE_S: Final = 1.0
+#: The shortest Throttle, seconds.
+MIN_THROTTLE_S: Final = 0.1
+#: A vehicle whose stream was not read for so long in all, because it did not wait, is cut, seconds.
+MAX_HELD_S: Final = 30.0
+#: The least rate of bytes that may be set, a second: at it the largest frame is paid for before its vehicle counts as
+#: silent.
+MIN_BYTES_PER_S: Final = 1_000_000
 
 # What is remembered of a vehicle beyond its session
 
@@ -129,8 +151,13 @@ STOP_RETENTION_DAYS: Final = 90
 COMPACT_EVERY_S: Final = 3_600.0
 #: How long the end of the process waits for Kafka, seconds. What is not delivered then is not acknowledged.
 FLUSH_S: Final = 3.0
-#: Vehicles are told to move within this when the gateway stops, seconds.
-DRAIN_S: Final = 2.0
+#: Vehicles are told to move within this when the gateway stops, seconds. They leave in the first half of it, each at
+#: its own moment: a thousand at a pace that the gateway which takes them in can follow.
+DRAIN_S: Final = 5.0
+#: Those that are left then are cut; how long their streams may take to end, seconds.
+STOP_GRACE_S: Final = 1.0
+#: The supervisors of local stack, compose and Kubernetes give a gateway at least so long to end, seconds.
+STOP_WITHIN_S: Final = 15.0
 
 
 def silent_after_s(permit_ttl_s: float) -> float:
@@ -145,4 +172,7 @@ assert silent_after_s(MAX_TTL_S) + TICK_S + KAFKA_S < LOST_WITHIN_S < CLOSE_SILE
 assert MAX_READINGS_PER_BATCH * MAX_READING_BYTES <= MAX_BATCH_BYTES < MAX_FRAME_BYTES
 assert PERMITS_PER_TTL_OF_MANY < HEARTBEATS_PER_PERMIT < PERMITS_PER_TTL
 assert TICK_S < ABORT_WITHIN_S < WRITE_STALL_S < CLOSE_SILENT_AFTER_S
+assert GRACE_S + MAX_FRAME_BYTES / MIN_BYTES_PER_S < CLOSE_SILENT_AFTER_S, "held back is not silent"
+assert MIN_THROTTLE_S <= BURST_S / 2
+assert DRAIN_S + STOP_GRACE_S + FLUSH_S < STOP_WITHIN_S
 assert 0.4 <= PULSE_S <= 0.5

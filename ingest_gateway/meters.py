@@ -14,6 +14,16 @@ from pitwall.instruments import Tally, gauge, total
 
 #: What becomes of a reading that arrives: exactly one of these.
 OUTCOMES = ("accepted", "rejected", "duplicate", "declined")
+#: Why a vehicle is asked to wait; where Kafka does not take its readings, the error's own name on top.
+THROTTLES = (
+    "UNACKED_READINGS",
+    "KAFKA_BACKLOG",
+    "READINGS_PER_SECOND",
+    "BYTES_PER_SECOND",
+    "FRAMES_PER_SECOND",
+)
+#: Why a stream is turned away before its vehicle has said anything.
+TURNED_AWAY = ("DRAINING", "TOO_MANY_CONNECTS", "TOO_MANY_STREAMS", "TOO_MANY_VEHICLES")
 
 
 class Meters:
@@ -34,7 +44,9 @@ class Meters:
         self._stops = tally("stop.entries", "Stops and releases by what was done with them", outcome=entries)
         self._closed = tally("sessions.closed", "Streams that ended, by reason", reason=())
         self._links = tally("link.events", "Streams to command services, by event", event=(), command_service=())
-        kinds = ("status_change_merged", "lost_range_declined")
+        self._throttles = tally("throttles", "Vehicles asked to wait, by reason", reason=THROTTLES)
+        self._turned_away = tally("streams.refused", "Streams turned away, by reason", reason=TURNED_AWAY)
+        kinds = ("status_change_merged", "lost_range_declined", "held_back")
         self._events = tally("events", "Whatever else happens at a limit, by kind", kind=kinds)
 
     def _tally(self, name: str, description: str, **labels: Sequence[str]) -> Tally:
@@ -61,6 +73,12 @@ class Meters:
     def declined(self, count: int) -> None:
         """Readings for which there is no room now; the vehicle has been asked to wait."""
         self._readings.add(count, "declined")
+
+    def throttled(self, reason: str) -> None:
+        self._throttles.add(1, reason)
+
+    def turned_away(self, reason: str) -> None:
+        self._turned_away.add(1, reason)
 
     def lost(self, count: int) -> None:
         self._lost.add(count)

@@ -3,30 +3,32 @@
 from collections import OrderedDict
 
 from ingest_gateway.acks import AckTracker
+from ingest_gateway.allowance import UNLIMITED, Allowance, Rates
 from ingest_gateway.clock_offset import VehicleClocks
 from ingest_gateway.limits import MAX_KNOWN_VEHICLES
 
 
 class VehicleRecord:
-    """One vehicle's readings on their way, and its clocks."""
+    """One vehicle's readings on their way, its clocks, and what it may send."""
 
-    __slots__ = ("acks", "clocks", "vehicle_id")
+    __slots__ = ("acks", "allowance", "clocks", "vehicle_id")
 
-    def __init__(self, vehicle_id: str) -> None:
+    def __init__(self, vehicle_id: str, rates: Rates = UNLIMITED) -> None:
         self.vehicle_id = vehicle_id
         self.acks = AckTracker()
+        self.allowance = Allowance(rates)
         self.clocks = VehicleClocks()
 
 
 class VehicleRecords:
     """The records of all vehicles heard, least recently asked for first."""
 
-    def __init__(self, capacity: int = MAX_KNOWN_VEHICLES) -> None:
-        self._capacity = capacity
+    def __init__(self, rates: Rates = UNLIMITED, capacity: int = MAX_KNOWN_VEHICLES) -> None:
+        self._rates, self._capacity = rates, capacity
         self._records: OrderedDict[str, VehicleRecord] = OrderedDict()
 
     def of(self, vehicle_id: str) -> VehicleRecord:
-        record = self._records.pop(vehicle_id, None) or VehicleRecord(vehicle_id)
+        record = self._records.pop(vehicle_id, None) or VehicleRecord(vehicle_id, self._rates)
         self._records[vehicle_id] = record
         self._forget()
         return record

@@ -13,6 +13,7 @@ from enum import Enum, auto
 
 from haul.link.v1 import vehicle_link_service_pb2 as pb
 
+from ingest_gateway.allowance import FREE, UNLIMITED, Rates
 from ingest_gateway.brought import read_brought
 from ingest_gateway.clock_offset import NANOS
 from ingest_gateway.effects import (
@@ -21,6 +22,7 @@ from ingest_gateway.effects import (
     Close,
     Code,
     Effect,
+    HeldBack,
     Illegal,
     Lost,
     Opened,
@@ -28,6 +30,7 @@ from ingest_gateway.effects import (
     Readings,
     ReadingsDeclined,
     Reported,
+    Throttled,
     illegal,
 )
 from ingest_gateway.hello import Introduction, SessionKey, checked_status, read_clock, read_hello
@@ -37,6 +40,7 @@ from ingest_gateway.limits import (
     CLOSE_SILENT_AFTER_S,
     HELLO_WITHIN_S,
     MAX_BATCH_BYTES,
+    MAX_HELD_S,
     MAX_READINGS_PER_BATCH,
     silent_after_s,
 )
@@ -52,11 +56,13 @@ from pitwall import wire
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What every session of this gateway is told. `max_unacked_readings`: on their way without an ack, per vehicle."""
+    """What holds for every session of this gateway. `max_unacked_readings`: on their way without an ack, per vehicle.
+    `rates`: what one vehicle may send."""
 
     gateway: str
     permit_ttl_s: float
     max_unacked_readings: int
+    rates: Rates = UNLIMITED
 
 
 class State(Enum):
@@ -145,6 +151,24 @@ class Session:
         except Illegal as error:
             return heard + self.close(error.close, now)
 
+    def charge(self, frame: pb.ConnectRequest, size_bytes: int, now: Moment) -> list[Effect]:
+        """Counts a frame against what the vehicle may send; to be fed all the same. Hello is free: it has to come."""
+        if not self.is_open:
+            return []
+        charge = self.record.allowance.spend(len(frame.reading_batch.readings), size_bytes, now.boottime_s)
+        if charge is FREE:
+            return []
+        if charge.cut:
+            text = f"too much ({charge.reason}), and held back for {MAX_HELD_S:g} s; wait when a Throttle asks"
+            return self.close(Close(Code.RESOURCE_EXHAUSTED, "RATE_EXCEEDED", text), now)
+        effects: list[Effect] = []
+        if charge.throttle_s:
+            self.lanes.throttle(charge.throttle_s, charge.reason)
+            effects.append(Throttled(charge.reason))
+        if charge.hold_s:
+            effects.append(HeldBack(charge.hold_s))
+        return effects
+
     def tick(self, now: Moment) -> list[Effect]:
         """Looks for silence. To be called every TICK_S."""
         silent_s = now.boottime_s - self._heard.boottime_s
@@ -166,11 +190,13 @@ class Session:
         self.state = State.CLOSED
         return [*lost, close]
 
-    def offer_again(self, reason: str, now: Moment) -> None:
+    def offer_again(self, reason: str, now: Moment) -> list[Effect]:
         """Some readings will not arrive after all: at the end of a Throttle the vehicle offers what has no ack."""
         wait_s = self._window.pause(now.boottime_s)
-        if self.is_open and wait_s:
-            self.lanes.throttle(wait_s, reason)
+        if not (self.is_open and wait_s):
+            return []
+        self.lanes.throttle(wait_s, reason)
+        return [Throttled(reason)]
 
     # What goes down
 
@@ -228,10 +254,12 @@ class Session:
         verdict = self._window.ask(len(batch.readings), now.boottime_s)
         if verdict.close is not None:
             return self.close(verdict.close, now)
+        effects: list[Effect] = []
         if verdict.throttle_s:
             self.lanes.throttle(verdict.throttle_s, verdict.reason)
+            effects.append(Throttled(verdict.reason))
         if not verdict.take:
-            return [ReadingsDeclined(len(batch.readings))]
+            return [*effects, ReadingsDeclined(len(batch.readings))]
         intake = take_in(batch, self.record, now)
         if intake.newest_live is not None and batch.boot_epoch == self.key.boot_epoch:
             self.pulse.reading(intake.newest_live, now)

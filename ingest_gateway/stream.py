@@ -36,12 +36,16 @@ class VehicleStream:
         self._wakeup = asyncio.Event()
         self._ended: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
         self._writing_since_s: float | None = None
+        self._hold_s = 0.0
         self._session: Session = hub.open(vehicle_id, self)
 
     # For the hub
 
     def wake(self) -> None:
         self._wakeup.set()
+
+    def hold(self, seconds: float) -> None:
+        self._hold_s = seconds
 
     def end(self, close: Close) -> None:
         if not self._ended.done():
@@ -73,7 +77,14 @@ class VehicleStream:
             except DecodeError:
                 self._hub.close(self._session, MALFORMED)
                 return
-            self._hub.feed(self._session, frame)
+            self._hub.feed(self._session, frame, len(data))
+            if self._hold_s:
+                await self._not_reading()
+
+    async def _not_reading(self) -> None:
+        """What the vehicle sends stays with gRPC, whose flow control then stops it."""
+        hold_s, self._hold_s = self._hold_s, 0.0
+        await asyncio.sleep(hold_s)
 
     async def _write(self) -> None:
         session, hub = self._session, self._hub

@@ -416,11 +416,30 @@ def test_whoever_parts_does_not_wait_for_ever_for_acks(after_s: float, *, leaves
     assert (bench.session.check(T0 + after_s) is not None) == leaves
 
 
-def test_a_draining_gateway_gets_no_more_readings() -> None:
-    bench = opened(spread=0.9)
+@pytest.mark.parametrize(("after_s", "sent"), [(1.0 - PART_WAIT_S - 0.01, ["reading_batch"]), (1.0 - PART_WAIT_S, [])])
+def test_a_draining_gateway_gets_no_more_readings_shortly_before_it_is_left(after_s: float, sent: list[str]) -> None:
+    bench = opened(spread=0.5)
     bench.session.receive(link.ConnectResponse(drain=link.Drain(delay=duration(4))), T0)
     bench.shipment.add(reading(1))
-    assert bench.bodies(T0 + 1) == []
+    assert bench.bodies(T0 + after_s) == sent
+
+
+def test_a_draining_gateway_is_left_with_nothing_under_way_if_it_acknowledges_in_time() -> None:
+    bench = opened(spread=0.5)
+    bench.shipment.add(reading(1))
+    bench.sent()
+    bench.session.receive(link.ConnectResponse(drain=link.Drain(delay=duration(4), reason="STOPPING")), T0)
+    assert bench.session.check(T0 + 1.0) is None
+    assert bench.session.check(T0 + 1.0 + PART_WAIT_S) is not None
+    bench.shipment.gone(EPOCH, [SequenceRange(1, 1)])
+    assert bench.session.check(T0 + 1.0) == Leave("gateway drains: STOPPING", broken=False)
+
+
+def test_whoever_has_to_part_does_not_wait_for_its_turn_in_a_drain() -> None:
+    bench = opened(spread=0.9)
+    bench.session.receive(link.ConnectResponse(drain=link.Drain(delay=duration(4))), T0)
+    bench.session.part("the agent stops", T0 + 0.1)
+    assert bench.session.check(T0 + 0.1) == Leave("the agent stops", broken=False)
 
 
 @pytest.mark.parametrize(("spread", "after_s"), [(0.0, 0.0), (0.5, 1.0), (0.99, 1.98)])

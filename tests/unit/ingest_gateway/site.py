@@ -1,5 +1,6 @@
 """A hub with a clock, a Kafka and streams that do what the test says."""
 
+from dataclasses import replace
 from functools import partial
 
 from haul.command.v1.order_pb2 import MotionEtag, Order
@@ -7,6 +8,7 @@ from haul.link.v1 import gateway_link_service_pb2 as link_pb
 from haul.link.v1 import vehicle_link_service_pb2 as pb
 from haul.telemetry.v1.telemetry_pb2 import StatusChange
 
+from ingest_gateway.allowance import UNLIMITED, Rates
 from ingest_gateway.effects import Close, Lost
 from ingest_gateway.from_site import FromSite
 from ingest_gateway.hub import Hub
@@ -56,12 +58,16 @@ class Vehicle:
     def __init__(self, site: "Site", vehicle_id: str = VEHICLE) -> None:
         self._site, self.vehicle_id = site, vehicle_id
         self.woken = 0
+        self.held_s = 0.0
         self.closed: Close | None = None
         self.writing_since_s: float | None = None
         self.session: Session = site.hub.open(vehicle_id, self)
 
     def wake(self) -> None:
         self.woken += 1
+
+    def hold(self, seconds: float) -> None:
+        self.held_s += seconds
 
     def end(self, close: Close) -> None:
         assert self.closed is None, "a stream ends once"
@@ -71,7 +77,7 @@ class Vehicle:
         return 0.0 if self.writing_since_s is None else now_s - self.writing_since_s
 
     def say(self, frame: pb.ConnectRequest) -> "Vehicle":
-        self._site.hub.feed(self.session, frame)
+        self._site.hub.feed(self.session, frame, frame.ByteSize())
         return self
 
     def say_hello(self, connect_count: int = 1, *stops: Stop | Release, heartbeat: int = 0) -> "Vehicle":
@@ -107,12 +113,12 @@ class Vehicle:
 class Site:
     """A gateway with so many command services, none of them attached yet."""
 
-    def __init__(self, members: int = 1) -> None:
+    def __init__(self, members: int = 1, rates: Rates = UNLIMITED) -> None:
         names = tuple(f"c-{number}" for number in range(1, members + 1))
         self.now_s = 100.0
         self.sink, self.links = FakeSink(), Links(names)
         self.leave = Leave(names, PermitTerms(), self.now_s)
-        self.hub = Hub(TERMS, self.leave, self.links, self.sink, Meters(), self.now)
+        self.hub = Hub(replace(TERMS, rates=rates), self.leave, self.links, self.sink, Meters(), self.now)
         self.from_site = FromSite(self.hub, "gateway-1", "instance", Meters(), self.now)
         self._states: dict[str, LinkState] = {}
         self._exchanges = 0

@@ -1,14 +1,16 @@
 """What may be set, and who may come in."""
 
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import grpc
 import pytest
 
-from ingest_gateway.admission import Admission
+from ingest_gateway.admission import Admission, Connects
 from ingest_gateway.config import GatewaySettings
 from ingest_gateway.effects import Close, Code
-from ingest_gateway.limits import MAX_STREAMS_PER_VEHICLE
+from ingest_gateway.limits import CONNECTS_AT_ONCE, CONNECTS_PER_S, MAX_STREAMS_PER_VEHICLE
+from ingest_gateway.meters import TURNED_AWAY
 from ingest_gateway.servicer import raise_unless_ok
 from pitwall.config import InvalidSettings
 from pitwall.rpc.errors import PitwallError, ResourceExhausted, Unavailable
@@ -47,6 +49,14 @@ def test_defaults_fit_each_other(tmp_path: Path) -> None:
         ("lease_ttl_s = 0.4", "lease_ttl_s"),
         ("max_sessions = 5000", "at least 1001000"),
         ("max_unacked_readings = 50", "max_unacked_readings"),
+        ("max_readings_per_s = 399", '"max_readings_per_s" must be at least 400'),
+        ("max_frames_per_s = 399", '"max_frames_per_s" must be at least 400'),
+        (
+            "max_unacked_readings = 5000\nmax_sessions = 10",
+            '"max_readings_per_s" must be at least|"max_frames_per_s" must be',
+        ),
+        ("max_bytes_per_s = 999999", "max_bytes_per_s"),
+        ("max_readings_per_second = 1", 'did you mean "max_readings_per_s"'),
     ],
 )
 def test_what_does_not_fit_is_named_with_the_mend(tmp_path: Path, more: str, named: str) -> None:
@@ -61,7 +71,7 @@ def test_a_site_has_1_3_or_5_command_services(tmp_path: Path, members: str) -> N
 
 
 def test_a_vehicle_has_so_many_streams_and_gets_its_place_back() -> None:
-    admission = Admission(10)
+    admission = Admission(10, print)
     held = [admission.enter("A-1") for _ in range(MAX_STREAMS_PER_VEHICLE)]
     for each in held:
         each.__enter__()
@@ -73,7 +83,7 @@ def test_a_vehicle_has_so_many_streams_and_gets_its_place_back() -> None:
 
 
 def test_a_full_gateway_takes_reconnects_and_nobody_new() -> None:
-    admission = Admission(1)
+    admission = Admission(1, print)
     with admission.enter("A-1"):
         with admission.enter("A-1"):
             pass
@@ -83,8 +93,60 @@ def test_a_full_gateway_takes_reconnects_and_nobody_new() -> None:
         pass
 
 
+def test_a_vehicle_opens_so_many_streams_at_once_and_then_at_a_rate() -> None:
+    now_s, reasons = 0.0, list[str]()
+    admission = Admission(10, reasons.append, lambda: now_s)
+
+    def tries(count: int) -> int:
+        taken = 0
+        for _ in range(count):
+            with suppress(ResourceExhausted), admission.enter("A-1"):
+                taken += 1
+        return taken
+
+    assert tries(50) == CONNECTS_AT_ONCE
+    assert reasons == ["TOO_MANY_CONNECTS"] * (50 - CONNECTS_AT_ONCE)
+    with admission.enter("B-1"):
+        pass
+    now_s = 3.0
+    assert tries(50) == 3 * CONNECTS_PER_S
+    now_s = 1_000.0
+    assert tries(50) == CONNECTS_AT_ONCE
+
+
+def test_who_came_longest_ago_is_forgotten() -> None:
+    connects = Connects(capacity=2)
+    for _ in range(CONNECTS_AT_ONCE):
+        assert connects.take("A-1", 0.0)
+    assert not connects.take("A-1", 0.0)
+    assert connects.take("B-1", 0.0)
+    assert connects.take("C-1", 0.0)
+    assert connects.take("A-1", 0.0)
+
+
+@pytest.mark.parametrize("reason", TURNED_AWAY)
+def test_whoever_is_turned_away_is_counted_by_reason(reason: str) -> None:
+    reasons = list[str]()
+    admission = Admission(1, reasons.append, lambda: 0.0)
+    with ExitStack() as stack:
+        if reason == "TOO_MANY_VEHICLES":
+            stack.enter_context(admission.enter("B-1"))
+        elif reason == "TOO_MANY_STREAMS":
+            for _ in range(MAX_STREAMS_PER_VEHICLE):
+                stack.enter_context(admission.enter("A-1"))
+        elif reason == "TOO_MANY_CONNECTS":
+            for _ in range(CONNECTS_AT_ONCE):
+                with admission.enter("A-1"):
+                    pass
+        admission.draining = reason == "DRAINING"
+        with pytest.raises(PitwallError) as refused, admission.enter("A-1"):
+            pass
+    assert refused.value.reason == reason
+    assert reasons == [reason]
+
+
 async def test_draining_lets_nobody_in_and_waits_for_the_last() -> None:
-    admission = Admission(10)
+    admission = Admission(10, print)
     stream = admission.enter("A-1")
     stream.__enter__()
     admission.draining = True
