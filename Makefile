@@ -65,8 +65,8 @@ mutation: install-python ## changes the pure cores bit by bit: their tests must 
 	@$(BIN)/python -m tests.mutation $(call option,MODULE)
 
 .PHONY: soak
-soak: install-python ## state machines, interleavings, the model: [STEPS=] [INTERLEAVINGS=] [EVENTS=1000000] [SEED=1]
-	@$(BIN)/python -m tests.soak $(foreach one,STEPS INTERLEAVINGS EVENTS SEED,$(call option,$(one)))
+soak: install-python ## state machines, interleavings, the model, changed frames: [STEPS=] [INTERLEAVINGS=] [EVENTS=] [FRAMES=] [SEED=1]
+	@$(BIN)/python -m tests.soak $(foreach one,STEPS INTERLEAVINGS EVENTS FRAMES SEED,$(call option,$(one)))
 
 # `--steps=5` where STEPS is 5.
 option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z)=$($(1)))

@@ -6,7 +6,7 @@ at once. Only what this process has forgotten or never saw (another gateway took
 written again; readers of Kafka tell it by its identity.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -47,20 +47,24 @@ class Ack:
 
 
 class _Epoch:
-    """One boot epoch. `durable` is in Kafka; `in_flight` is offered to it; `due` is durable and to be acknowledged."""
+    """One boot epoch. `durable` is in Kafka; `in_flight` is offered to it; `due` is durable and to be acknowledged.
 
-    __slots__ = ("due", "durable", "faults", "in_flight", "refused_due")
+    `unnumbered`: faults of readings in flight to the dead letters that have no sequence, oldest first.
+    """
+
+    __slots__ = ("due", "durable", "faults", "in_flight", "refused_due", "unnumbered")
 
     def __init__(self) -> None:
         self.in_flight = RangeSet()
         self.durable = RangeSet()
         self.due = RangeSet()
         self.faults: dict[int, Fault] = {}  # of rejected readings in flight to the dead letters
+        self.unnumbered: deque[Fault] = deque()
         self.refused_due: list[Refused] = []
 
     @property
     def idle(self) -> bool:
-        return not (self.in_flight or self.due or self.refused_due)
+        return not (self.in_flight or self.unnumbered or self.due or self.refused_due)
 
 
 class AckTracker:
@@ -104,9 +108,11 @@ class AckTracker:
         """This one goes to the dead letters now."""
         epoch = self._epoch(boot_epoch)
         self._in_flight += 1
-        epoch.faults[sequence] = fault
         if sequence:
+            epoch.faults[sequence] = fault
             epoch.in_flight.add(sequence)
+        else:
+            epoch.unnumbered.append(fault)
 
     def again(self, boot_epoch: int, sequence: int) -> None:
         """One that is durable was offered again: the vehicle has not had the ack."""
@@ -116,7 +122,7 @@ class AckTracker:
         """Delivery reports are in. Ascending runs are cheap."""
         epoch = self._epoch(boot_epoch)
         self._in_flight -= len(sequences)
-        good = _settle_refused(epoch, sequences) if epoch.faults else sequences
+        good = _settle_refused(epoch, sequences) if epoch.faults or epoch.unnumbered else sequences
         for first, last in _runs(good):
             epoch.in_flight.discard(first, last)
             epoch.durable.add(first, last)
@@ -127,9 +133,11 @@ class AckTracker:
         """Kafka will never have this record: its identity is new again."""
         epoch = self._epoch(boot_epoch)
         self._in_flight -= 1
-        epoch.faults.pop(sequence, None)
         if sequence:
+            epoch.faults.pop(sequence, None)
             epoch.in_flight.discard(sequence)
+        else:
+            epoch.unnumbered.popleft()
 
     def declared_lost(self, boot_epoch: int, first: int, last: int) -> None:
         """The vehicle's word that these are gone is durable: it need not say so again."""
@@ -161,14 +169,16 @@ def _settle_refused(epoch: _Epoch, sequences: Sequence[int]) -> list[int]:
     """Takes the rejected ones out, which are due once they are durable as dead letters. Returns the good ones."""
     good = []
     for sequence in sequences:
+        if not sequence:
+            epoch.refused_due.append(Refused(0, epoch.unnumbered.popleft()))
+            continue
         fault = epoch.faults.pop(sequence, None)
-        if fault is not None:
-            epoch.refused_due.append(Refused(sequence, fault))
-            if sequence:
-                epoch.in_flight.discard(sequence)
-                epoch.durable.add(sequence)
-        elif sequence:
+        if fault is None:
             good.append(sequence)
+            continue
+        epoch.refused_due.append(Refused(sequence, fault))
+        epoch.in_flight.discard(sequence)
+        epoch.durable.add(sequence)
     return good
 
 

@@ -66,14 +66,17 @@ class Corrector:
     monotonic_shift_ns: int | None
 
     def event_ns(self, event_ns: int, monotonic_ns: int) -> int:
-        """The event time to record: the vehicle's own, unless it is off by more than the tolerance or in the future."""
+        """The event time to record: the vehicle's own, unless it is off by more than the tolerance or in the future.
+
+        Where its clocks contradict each other so that what comes out can't be, that of its arrival.
+        """
         if self.monotonic_shift_ns is not None and monotonic_ns:
             estimate = monotonic_ns + self.monotonic_shift_ns
         else:
             estimate = event_ns + self.wall_shift_ns
         if -_TOLERANCE_NS <= event_ns - estimate <= _TOLERANCE_NS:
             estimate = event_ns
-        return min(estimate, self.received_ns)
+        return estimate if 0 < estimate <= self.received_ns else self.received_ns
 
 
 class VehicleClocks:

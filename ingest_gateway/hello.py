@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from haul.link.v1.vehicle_link_service_pb2 import Hello, StatusReport, VehicleClock
 from haul.telemetry.v1.telemetry_pb2 import MotionHold, VehicleStatus, VehicleSubStatus
 
@@ -11,10 +12,13 @@ from ingest_gateway.clock_offset import NANOS, VehicleClockReading
 from ingest_gateway.effects import Close, Code, Illegal, illegal
 from ingest_gateway.limits import (
     MAX_LATCHED,
+    MAX_MONOTONIC_NANOS,
+    MAX_NUMBER,
     MAX_TEXT_CHARACTERS,
     OLDEST_PROTOCOL_VERSION,
     PROTOCOL_VERSION,
 )
+from ingest_gateway.validation import malformed_time
 from pitwall import wire
 
 _STATUSES = frozenset(VehicleStatus.values()) - {0}
@@ -50,8 +54,8 @@ def read_hello(hello: Hello, vehicle_id: str) -> Introduction:
     _check_identity(hello.vehicle_id, vehicle_id)
     _check_version(hello.protocol_version)
     for name, value in (("boot_epoch", hello.boot_epoch), ("connect_count", hello.connect_count)):
-        if value < 1:
-            raise illegal("OUT_OF_RANGE", f"hello.{name}", "0 is too low, it counts from 1")
+        if not 1 <= value <= MAX_NUMBER:
+            raise illegal("OUT_OF_RANGE", f"hello.{name}", f"{value} is not within 1 to {MAX_NUMBER}")
     if not hello.HasField("clock"):
         raise illegal("MISSING", "hello.clock", "is absent: send both clocks")
     _check_text(hello.software_version, "hello.software_version")
@@ -62,13 +66,18 @@ def read_hello(hello: Hello, vehicle_id: str) -> Introduction:
         software_version=hello.software_version,
         lowest_deceleration_mps2=hello.lowest_deceleration_mps2,
         status=checked_status(hello.status, "hello.status"),
-        clock=read_clock(hello.clock),
+        clock=read_clock(hello.clock, "hello.clock"),
         brought=read_brought(hello.stop_set, vehicle_id, "hello.stop_set"),
         last_sequence=hello.last_sequence,
     )
 
 
-def read_clock(clock: VehicleClock) -> VehicleClockReading:
+def read_clock(clock: VehicleClock, field: str) -> VehicleClockReading:
+    """Raises Illegal for times that no clock shows."""
+    _check_time(clock.wall_time, f"{field}.wall_time")
+    if clock.monotonic_nanos > MAX_MONOTONIC_NANOS:
+        text = f"{clock.monotonic_nanos} is more than {MAX_MONOTONIC_NANOS}: nanoseconds since the computer has started"
+        raise illegal("OUT_OF_RANGE", f"{field}.monotonic_nanos", text)
     return VehicleClockReading(clock.wall_time.seconds * NANOS + clock.wall_time.nanos, clock.monotonic_nanos)
 
 
@@ -83,6 +92,7 @@ def checked_status(status: StatusReport, field: str) -> StatusReport:
         if value not in allowed:
             text = f"{int(value)} is not one of {min(allowed)} to {max(allowed)}"
             raise illegal("NOT_ALLOWED", f"{field}.{name}", text)
+    _check_time(status.event_time, f"{field}.event_time")
     _check_text(status.cause, f"{field}.cause")
     if len(status.latched_stop_ids) > MAX_LATCHED:
         text = f"has {len(status.latched_stop_ids)} stops, at most {MAX_LATCHED:,} are taken"
@@ -111,6 +121,12 @@ def _check_version(version: int) -> None:
     if not OLDEST_PROTOCOL_VERSION <= version <= PROTOCOL_VERSION + 1:
         text = f"{version} is not taken here: {OLDEST_PROTOCOL_VERSION} to {PROTOCOL_VERSION + 1} are"
         raise illegal("PROTOCOL_VERSION", "hello.protocol_version", text)
+
+
+def _check_time(time: Timestamp, field: str) -> None:
+    sentence = malformed_time(time)
+    if sentence is not None:
+        raise illegal("MALFORMED", field, sentence)
 
 
 def _check_text(text: str, field: str) -> None:

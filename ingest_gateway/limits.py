@@ -27,6 +27,10 @@ MAX_READING_BYTES: Final = 2 * 1024
 MAX_BROUGHT: Final = 10_000
 #: Progress reports in one frame of a vehicle.
 MAX_PROGRESS_PER_FRAME: Final = 10_000
+#: Of a sequence, a boot epoch and whatever else is counted: what readers of Kafka and their databases hold.
+MAX_NUMBER: Final = 2**63 - 1
+#: Of a monotonic clock, nanoseconds: a century without a restart.
+MAX_MONOTONIC_NANOS: Final = 100 * 366 * 86_400 * 10**9
 #: Characters of a text that a vehicle sends for people: cause, reason, version.
 MAX_TEXT_CHARACTERS: Final = 500
 #: Stops that one status report names as latched.
@@ -171,6 +175,7 @@ KAFKA_S: Final = 0.2
 assert silent_after_s(MAX_TTL_S) + TICK_S + KAFKA_S < LOST_WITHIN_S < CLOSE_SILENT_AFTER_S
 assert MAX_READINGS_PER_BATCH * MAX_READING_BYTES <= MAX_BATCH_BYTES < MAX_FRAME_BYTES
 assert PERMITS_PER_TTL_OF_MANY < HEARTBEATS_PER_PERMIT < PERMITS_PER_TTL
+assert MAX_MONOTONIC_NANOS < MAX_NUMBER
 assert TICK_S < ABORT_WITHIN_S < WRITE_STALL_S < CLOSE_SILENT_AFTER_S
 assert GRACE_S + MAX_FRAME_BYTES / MIN_BYTES_PER_S < CLOSE_SILENT_AFTER_S, "held back is not silent"
 assert MIN_THROTTLE_S <= BURST_S / 2

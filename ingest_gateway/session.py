@@ -41,6 +41,7 @@ from ingest_gateway.limits import (
     HELLO_WITHIN_S,
     MAX_BATCH_BYTES,
     MAX_HELD_S,
+    MAX_NUMBER,
     MAX_READINGS_PER_BATCH,
     silent_after_s,
 )
@@ -250,7 +251,7 @@ class Session:
         batch = frame.reading_batch
         self._check_batch(batch)
         if batch.HasField("clock"):
-            self.record.clocks.sample(self.key.boot_epoch, read_clock(batch.clock), now)
+            self.record.clocks.sample(self.key.boot_epoch, read_clock(batch.clock, "reading_batch.clock"), now)
         verdict = self._window.ask(len(batch.readings), now.boottime_s)
         if verdict.close is not None:
             return self.close(verdict.close, now)
@@ -309,7 +310,7 @@ class Session:
     def _lost_range(self, frame: pb.ConnectRequest, now: Moment) -> list[Effect]:
         lost = frame.lost_range
         first, last = lost.range.first_sequence, lost.range.last_sequence
-        if not (1 <= first <= last and 1 <= lost.boot_epoch <= self.key.boot_epoch):
+        if not (1 <= first <= last <= MAX_NUMBER and 1 <= lost.boot_epoch <= self.key.boot_epoch):
             text = f"{first} to {last} of boot_epoch {lost.boot_epoch} is no range of this vehicle"
             raise illegal("OUT_OF_RANGE", "lost_range", text)
         return [Lost(lost.boot_epoch, first, last, lost.reason[:64], lost.SerializeToString())]

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter, le
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from haul.telemetry.v1.telemetry_pb2 import MotionHold, Reading, VehicleStatus, VehicleSubStatus
 
-from ingest_gateway.limits import MAX_READING_BYTES
+from ingest_gateway.limits import MAX_NUMBER, MAX_READING_BYTES
 from pitwall.domain.units import QUANTITIES, Quantity
 
 #: Seconds since 1970 of the first and the last second that a google.protobuf.Timestamp may hold.
@@ -67,7 +68,9 @@ def _epoch(reading: Reading, expected: Expected) -> str | None:
 
 
 def _sequence(reading: Reading, _: Expected) -> str | None:
-    return None if reading.sequence > 0 else "0 is no sequence: they count from 1"
+    if 0 < reading.sequence <= MAX_NUMBER:
+        return None
+    return f"{reading.sequence} is no sequence: they count from 1, to {MAX_NUMBER} at most"
 
 
 def _time_missing(reading: Reading, _: Expected) -> str | None:
@@ -75,7 +78,11 @@ def _time_missing(reading: Reading, _: Expected) -> str | None:
 
 
 def _time_malformed(reading: Reading, _: Expected) -> str | None:
-    time = reading.event_time
+    return malformed_time(reading.event_time)
+
+
+def malformed_time(time: Timestamp) -> str | None:
+    """What is wrong with a time, in words."""
     if MIN_TIMESTAMP_S <= time.seconds <= MAX_TIMESTAMP_S and 0 <= time.nanos <= _MAX_NANOS:
         return None
     return f"{time.seconds} s and {time.nanos} ns are no Timestamp: years 1 to 9999, nanos 0 to 999,999,999"
@@ -127,7 +134,7 @@ def find_fault(reading: Reading, expected: Expected) -> Fault | None:
         and reading.motion_hold in _HOLDS
         and 0 <= time.nanos <= _MAX_NANOS
         and 0 < time.seconds <= MAX_TIMESTAMP_S  # 0 or less: absent, or before 1970, for the slow way to tell apart
-        and reading.sequence
+        and 0 < reading.sequence <= MAX_NUMBER
     ):
         return None
     return explain(reading, expected)

@@ -1,17 +1,20 @@
-"""`make soak [STEPS=N] [INTERLEAVINGS=N] [EVENTS=N] [SEED=N]`: looks for what a test has no time for.
+"""`make soak [STEPS=N] [INTERLEAVINGS=N] [EVENTS=N] [FRAMES=N] [SEED=N]`: looks for what a test has no time for.
 
 The state machines of the pure cores, N steps in all: rounds of some thousand steps, each by a seed of its own, each
 machine in its turn. Interleavings of what can come to one vehicle, each by its seed. The model of the whole stop path,
-one seed after the other, for N events. What fails is told with the line that runs it again.
+one seed after the other, for N events. Changed frames through the gateway's own code, N in all. What fails is told with
+the line that runs it again.
 """
 
 import argparse
+import logging
 import os
 import sys
 import time
 import traceback
 from dataclasses import asdict, dataclass
 
+import structlog
 from hypothesis import seed as seeded
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
@@ -19,6 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.figures import write
+from tests.fuzz.target import ROUND as FRAMES_OF_A_SEED
+from tests.fuzz.target import run as run_changed
 from tests.model.__main__ import BUSY, HOURS, Tally, hash_seeded
 from tests.model.__main__ import run as run_model
 from tests.soak.interleavings import interleaving
@@ -46,7 +51,10 @@ MACHINES: dict[str, type[RuleBasedStateMachine]] = {
 #: Runs of one seed, and steps in each. Hypothesis remembers all runs of a seed, so that a longer round costs memory.
 ROUND, STEPS_PER_RUN = 100, 50
 
-AGAIN = "again: python -m tests.soak --steps={steps} --interleavings={interleavings} --events=0 --seed={seed}"
+AGAIN = (
+    "again: python -m tests.soak --steps={steps} --interleavings={interleavings} --events=0 --frames={frames} "
+    "--seed={seed}"
+)
 
 
 @dataclass(slots=True)
@@ -77,7 +85,7 @@ def run_round(name: str, seed: int, row: Row) -> bool:
         run_state_machine_as_test(seeded(seed)(counting(MACHINES[name], row)), settings=limits)
     except Exception:  # noqa: BLE001 (whatever a machine finds)
         traceback.print_exc()
-        print(AGAIN.format(steps=1, interleavings=0, seed=seed), f"--machine={name}")
+        print(AGAIN.format(steps=1, interleavings=0, frames=0, seed=seed), f"--machine={name}")
         return False
     finally:
         row.took_s += time.process_time() - begun_s
@@ -101,7 +109,7 @@ def run_interleavings(seed: int, count: int) -> tuple[list[Row], bool]:
             machine = interleaving(one)
         except AssertionError:
             traceback.print_exc()
-            print(AGAIN.format(steps=0, interleavings=1, seed=one))
+            print(AGAIN.format(steps=0, interleavings=1, frames=0, seed=one))
             return list(rows), False
         told = 1, len(machine.executed), len(machine.stopped), len(machine.stopped - machine.gate.latched)
         for row, number in zip(rows, told, strict=True):
@@ -118,11 +126,33 @@ def run_events(seed: int, events: int) -> tuple[Row, bool]:
     return Row("model: events", tally.events, tally.runs, time.process_time() - begun_s), not tally.bad
 
 
+def run_frames(seed: int, frames: int) -> tuple[list[Row], bool]:
+    """Changed frames; and how many of them were no frame any more, or ended their stream by another name."""
+    logging.disable(logging.WARNING)  # what bad frames have to say
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    rows = Row("changed frames"), Row("  taken"), Row("  no frame any more"), Row("  refused by name")
+    begun_s = time.process_time()
+    for one in range(seed, seed + -(-frames // FRAMES_OF_A_SEED)):
+        try:
+            came = run_changed(one)
+        except Exception:  # noqa: BLE001 (whatever a gateway does with them)
+            traceback.print_exc()
+            print(AGAIN.format(steps=0, interleavings=0, frames=FRAMES_OF_A_SEED, seed=one))
+            return list(rows), False
+        taken, malformed = came["TAKEN"], came["MALFORMED_FRAME"]
+        told = came.total(), taken, malformed, came.total() - taken - malformed
+        for row, number in zip(rows, told, strict=True):
+            row.count, row.seeds = row.count + number, row.seeds + 1
+    rows[0].took_s = time.process_time() - begun_s
+    return list(rows), True
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--steps", type=int, default=1_000_000, help="of the state machines, in all")
     parser.add_argument("--interleavings", type=int, default=1_000_000, help="at one vehicle")
     parser.add_argument("--events", type=int, default=1_000_000, help="of the model")
+    parser.add_argument("--frames", type=int, default=100_000, help="changed ones for the gateway")
     parser.add_argument("--seed", type=int, default=1, help="the first one")
     parser.add_argument("--machine", choices=sorted(MACHINES), help="just this one")
     options = parser.parse_args()
@@ -133,6 +163,9 @@ def main() -> int:
     if good:
         model, good = run_events(options.seed, options.events)
         rows.append(model)
+    if good:
+        changed, good = run_frames(options.seed, options.frames)
+        rows += changed
     rows = [row for row in rows if row.seeds]
     show(rows, options.seed)
     write("soak", options.seed, ("hypothesis",), good=good, rows=[asdict(row) for row in rows])

@@ -82,6 +82,45 @@ def test_sequence_0_is_told_but_has_no_range() -> None:
     assert tracker.known(1, 0) is Known.NEW
 
 
+def test_several_without_a_sequence_arrive_one_after_the_other() -> None:
+    tracker = AckTracker()
+    for _ in range(3):
+        tracker.reject(1, 0, FAULT)
+    tracker.take(1, 7, 7)
+    for arrived in ([0], [7, 0], [0]):
+        tracker.arrived(1, arrived)
+    ack = tracker.next_ack()
+    assert ack is not None
+    assert ack.ranges == (SequenceRange(7, 7),)
+    assert [one.sequence for one in ack.refused] == [0, 0, 0]
+    assert tracker.in_flight == 0
+
+
+def test_one_without_a_sequence_that_kafka_refuses_is_no_longer_under_way() -> None:
+    tracker = AckTracker()
+    for _ in range(2):
+        tracker.reject(1, 0, FAULT)
+    tracker.failed(1, 0)
+    tracker.arrived(1, [0])
+    ack = tracker.next_ack()
+    assert ack is not None
+    assert [one.sequence for one in ack.refused] == [0]
+
+
+def test_an_epoch_is_remembered_while_one_without_a_sequence_is_under_way() -> None:
+    tracker = AckTracker()
+    tracker.reject(1, 0, FAULT)
+    for boot_epoch in range(2, MAX_EPOCHS_PER_VEHICLE + 3):
+        tracker.take(boot_epoch, 1, 1)
+        tracker.arrived(boot_epoch, [1])
+    while tracker.next_ack() is not None:
+        pass
+    tracker.arrived(1, [0])
+    ack = tracker.next_ack()
+    assert ack is not None
+    assert (ack.boot_epoch, [one.sequence for one in ack.refused]) == (1, [0])
+
+
 def test_every_rejection_is_in_an_ack_whose_ranges_cover_it() -> None:
     tracker = AckTracker()
     for sequence in range(1, 2 * MAX_REJECTIONS_PER_ACK + 2):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from ingest_gateway.clock_offset import NANOS, Corrector, VehicleClockReading, VehicleClocks, WindowedMinimum
 from ingest_gateway.limits import CLOCK_TOLERANCE_S, CLOCK_WINDOW_S
 from ingest_gateway.moment import Moment
+from ingest_gateway.validation import MAX_TIMESTAMP_S
 from tests.unit.ingest_gateway.builders import WALL_NS, at
 
 HOUR_S = 3600.0
@@ -50,6 +51,14 @@ def test_an_older_epoch_is_shifted_by_what_the_wall_clock_is_off() -> None:
 
 def test_a_reading_without_monotonic_time_is_shifted_so_too() -> None:
     assert clocks(HOUR_S).corrector(1, at(20.0)).event_ns(WALL_NS, 0) == WALL_NS - HOUR_NS
+
+
+@pytest.mark.parametrize("wall_ns", [WALL_NS * 5, MAX_TIMESTAMP_S * NANOS])
+def test_a_time_that_can_not_be_is_that_of_the_arrival(wall_ns: int) -> None:
+    """Its wall clock says one year to the batch and another one to the reading, so that the sum is before 1970."""
+    made = VehicleClocks()
+    made.sample(1, VehicleClockReading(wall_ns, 0), at(10.0))
+    assert made.corrector(1, at(20.0)).event_ns(WALL_NS, 0) == at(20.0).wall_ns
 
 
 def test_a_late_batch_does_not_disturb_what_is_known() -> None:

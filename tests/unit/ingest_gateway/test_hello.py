@@ -8,7 +8,8 @@ from haul.link.v1.vehicle_link_service_pb2 import Hello
 
 from ingest_gateway.effects import Code, Illegal
 from ingest_gateway.hello import SessionKey, read_hello
-from ingest_gateway.limits import MAX_LATCHED, MAX_TEXT_CHARACTERS, PROTOCOL_VERSION
+from ingest_gateway.limits import MAX_LATCHED, MAX_MONOTONIC_NANOS, MAX_TEXT_CHARACTERS, PROTOCOL_VERSION
+from ingest_gateway.validation import MAX_TIMESTAMP_S
 from pitwall import wire
 from tests.unit.ingest_gateway.builders import EPOCH, OTHER, VEHICLE, delta, hello, release, stop
 
@@ -36,6 +37,29 @@ ROWS: list[tuple[str, Change, Code, str, list[str]]] = [
     ),
     ("no epoch", put("boot_epoch", 0), Code.INVALID_ARGUMENT, "OUT_OF_RANGE", ["hello.boot_epoch"]),
     ("no count", put("connect_count", 0), Code.INVALID_ARGUMENT, "OUT_OF_RANGE", ["hello.connect_count"]),
+    ("a huge epoch", put("boot_epoch", 2**63), Code.INVALID_ARGUMENT, "OUT_OF_RANGE", ["hello.boot_epoch"]),
+    ("a huge count", put("connect_count", 2**63), Code.INVALID_ARGUMENT, "OUT_OF_RANGE", ["hello.connect_count"]),
+    (
+        "a wall clock of the year 10000",
+        lambda said: setattr(said.clock.wall_time, "seconds", MAX_TIMESTAMP_S + 1),
+        Code.INVALID_ARGUMENT,
+        "MALFORMED",
+        ["hello.clock.wall_time", "years 1 to 9999"],
+    ),
+    (
+        "a computer that has run for centuries",
+        lambda said: setattr(said.clock, "monotonic_nanos", MAX_MONOTONIC_NANOS + 1),
+        Code.INVALID_ARGUMENT,
+        "OUT_OF_RANGE",
+        ["hello.clock.monotonic_nanos"],
+    ),
+    (
+        "a status of no time",
+        lambda said: setattr(said.status.event_time, "nanos", -1),
+        Code.INVALID_ARGUMENT,
+        "MALFORMED",
+        ["hello.status.event_time", "-1 ns"],
+    ),
     ("no clock", lambda said: said.ClearField("clock"), Code.INVALID_ARGUMENT, "MISSING", ["hello.clock"]),
     ("no status", lambda said: said.ClearField("status"), Code.INVALID_ARGUMENT, "NOT_ALLOWED", ["hello.status"]),
     ("no hold", lambda said: said.status.ClearField("motion_hold"), Code.INVALID_ARGUMENT, "NOT_ALLOWED", ["hold"]),
