@@ -13,8 +13,18 @@ import pytest
 from haul.command.v1 import stop_pb2
 from haul.link.v1 import vehicle_link_service_pb2 as pb
 
-from ingest_gateway.limits import CLOSE_SILENT_AFTER_S, DRAIN_S, HELLO_WITHIN_S, MAX_FRAME_BYTES, WRITE_STALL_S
+from ingest_gateway.limits import (
+    BURST_S,
+    CLOSE_SILENT_AFTER_S,
+    CONNECTS_AT_ONCE,
+    DRAIN_S,
+    GRACE_S,
+    HELLO_WITHIN_S,
+    MAX_FRAME_BYTES,
+    WRITE_STALL_S,
+)
 from pitwall import wire
+from pitwall.clock import boottime_s
 from pitwall.rpc.errors import ErrorDetails, from_rpc_error
 from pitwall.tls import channel_credentials
 from tests.integration.bad_input.vehicle import connected
@@ -33,6 +43,9 @@ from tests.integration.gateway_rig import (
     vehicle,
     welcomed,
 )
+
+#: Of a stop on its way through a gateway that has much to do; enough for a machine with other work.
+STOP_WITHIN_S = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +170,49 @@ async def test_a_vehicle_has_only_so_many_streams(site: Site) -> None:
         for task in rest:
             task.cancel()
     assert (error.code, error.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS")
+
+
+async def test_a_vehicle_that_comes_and_goes_is_turned_away_for_a_while(site: Site) -> None:
+    turned_away = None
+    for connect in range(1, 3 * CONNECTS_AT_ONCE):
+        async with vehicle(site.home, site.address, connect_count=connect) as restless:
+            await restless.hello()
+            await restless.until(lambda it=restless: it.ended or bool(it.of("welcome")), "a word")  # type: ignore[misc]
+            if restless.ended:
+                turned_away = restless.error
+                break
+    assert turned_away is not None
+    assert (turned_away.code, turned_away.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_CONNECTS")
+    assert connect > CONNECTS_AT_ONCE
+    assert await site.gateway.metric("pitwall_gateway_streams_refused_total", reason="TOO_MANY_CONNECTS") == 1
+    async with welcomed(site.home, site.address, OTHER) as bystander:
+        await bystander.permitted()
+
+
+async def test_a_flood_is_read_at_its_rate_and_a_stop_overtakes_it(home: Path, tmp_path: Path) -> None:
+    """Of heartbeats, which no Throttle can hold: they are answered late, all of them, and the vehicle stands."""
+    per_s = 400
+    async with (
+        serving(home, "command-1") as (command, address),
+        gateway(home, tmp_path, [address], max_frames_per_s=per_s) as running,
+        welcomed(home, await running.address(), OTHER) as bystander,
+        welcomed(home, await running.address()) as flood,
+    ):
+        await bystander.permitted()
+        began_s = boottime_s()
+        for _ in range(3 * per_s):
+            await flood.beat()
+        assert (await flood.frame("throttle")).reason == "FRAMES_PER_SECOND"
+        assert wire.to_seconds((await bystander.permit()).ttl) > 0
+        said_s = boottime_s()
+        await command.push(fleet_stop("s-1"))
+        await flood.frame("stop_set", 2)
+        assert boottime_s() - said_s < STOP_WITHIN_S
+        assert flood.permits[-1].heartbeat_number < flood.heartbeat, "the stop has overtaken heartbeats"
+        await flood.until(lambda: flood.permits[-1].heartbeat_number == flood.heartbeat, "the answer to the last one")
+        assert boottime_s() - began_s > 3 - BURST_S - GRACE_S
+        assert await running.metric("pitwall_gateway_events_total", kind="held_back") >= 1
+        assert await running.metric("pitwall_gateway_throttles_total", reason="FRAMES_PER_SECOND") == 1
 
 
 async def test_a_vehicle_that_does_not_read_is_left_and_holds_nobody_up(site: Site) -> None:

@@ -1,0 +1,230 @@
+"""Vehicles that behave badly, in a process of their own, each kind until it is told to end.
+
+The process has the lowest priority: on the same machine, what it spends must not be taken for what it costs others.
+"""
+
+import asyncio
+import multiprocessing
+import os
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import grpc
+import uvloop
+from haul.link.v1 import vehicle_link_service_pb2 as pb
+
+from ingest_gateway.limits import MAX_FRAME_BYTES, MAX_READINGS_PER_BATCH
+from tests.fuzz.corpus import corpus
+from tests.fuzz.garbage import DATA, DEAF_CALL, Garbler, context_of, frame, message
+from tests.fuzz.mutate import Mutator
+from tests.integration.gateway_rig import RawVehicle, clock, tls, vehicle, welcomed
+
+NICE = 19
+#: Batches of a flood, made before; then they come again.
+BATCHES = 1_000
+#: How long a deaf vehicle waits to be left, seconds.
+DEAF_S = 10.0
+#: Between two streams of one vehicle, seconds: twice as many a second are turned away.
+PAUSE_S = 0.5
+TELLS_WITHIN_S = 20.0
+
+Came = Counter[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """Where to, and in whose names."""
+
+    home: Path
+    address: str
+    vehicle_ids: tuple[str, ...]
+    seed: int
+
+
+#: One stream, or one connection, of the vehicle with this number; counts what came of it.
+Kind = Callable[[Attack, int, Came], Awaitable[None]]
+
+
+async def floods(attack: Attack, number: int, came: Came) -> None:
+    """Batches as fast as they go, whatever it is told. The first vehicle alone."""
+    if number:
+        await asyncio.Event().wait()
+    async with welcomed(attack.home, attack.address, attack.vehicle_ids[0]) as it:
+        frames = _flood_of(it)
+        for batch in count():
+            if it.ended:
+                break
+            await it.send(frames[batch % BATCHES])  # type: ignore[arg-type]  # the rig takes bytes too
+            came["batches"] += 1
+            came["throttles"] += len(it.of("throttle"))
+            it.frames.clear()
+        came[how_it_ended(it)] += 1
+
+
+def _flood_of(it: RawVehicle) -> list[bytes]:
+    made = []
+    for first in range(1, BATCHES * MAX_READINGS_PER_BATCH, MAX_READINGS_PER_BATCH):
+        batch = pb.ConnectRequest()
+        batch.reading_batch.boot_epoch = it.boot_epoch
+        batch.reading_batch.readings.extend(it.reading(first + n) for n in range(MAX_READINGS_PER_BATCH))
+        batch.reading_batch.clock.CopyFrom(clock())
+        made.append(batch.SerializeToString())
+    return made
+
+
+async def never_reads(attack: Attack, number: int, came: Came) -> None:
+    """Takes nothing: not one byte, by HTTP/2's own flow control; and beats."""
+    vehicle_id = attack.vehicle_ids[number]
+    paths = tls(attack.home, f"vehicles/{vehicle_id}")
+    context = context_of(paths.ca, paths.certificate, paths.key)
+    host, port = attack.address.rsplit(":", 1)
+    _, writer = await asyncio.open_connection(host, int(port), ssl=context, server_hostname="localhost")
+    came["streams"] += 1
+    try:
+        writer.write(DEAF_CALL + frame(DATA, 0, 1, message(good_hello(vehicle_id, came["streams"]))))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DEAF_S):
+                for beat in count(1):
+                    if writer.transport.is_closing():
+                        came["left"] += 1
+                        return
+                    data = pb.ConnectRequest(heartbeat_number=beat).SerializeToString()
+                    writer.write(frame(DATA, 0, 1, message(data)))
+                    came["heartbeats"] += 1
+                    await asyncio.sleep(0.1)
+    finally:
+        writer.close()
+
+
+async def oversize(attack: Attack, number: int, came: Came) -> None:
+    """A message above the limit."""
+    async with vehicle(attack.home, attack.address, attack.vehicle_ids[number]) as it:
+        await it.hello()
+        await it.send(bytes(MAX_FRAME_BYTES + 1))  # type: ignore[arg-type]
+        await it.until(lambda: it.ended, "the end of the stream")
+        came[how_it_ended(it)] += 1
+
+
+async def comes_and_goes(attack: Attack, number: int, came: Came) -> None:
+    """Opens a connection, says Hello and drops it, without a pause."""
+    if number >= AT_ONCE:
+        await asyncio.Event().wait()
+    for connect in count(1):
+        async with vehicle(attack.home, attack.address, attack.vehicle_ids[number], connect_count=connect) as it:
+            await it.hello()
+        came["connects"] += 1
+
+
+#: Of those that make no pause.
+AT_ONCE = 2
+
+
+async def garbage(attack: Attack, number: int, came: Came) -> None:
+    """Bytes that are no HTTP/2, no TLS, or nearly, without a pause."""
+    if number >= AT_ONCE:
+        await asyncio.Event().wait()
+    paths = tls(attack.home, f"vehicles/{attack.vehicle_ids[number]}")
+    garbler = Garbler(attack.address, paths, attack.seed + number)
+    while True:
+        came[await asyncio.to_thread(garbler.burst)] += 1
+        came["bursts"] += 1
+
+
+async def changed_frames(attack: Attack, number: int, came: Came) -> None:
+    """Frames of a real agent with changes in them, each vehicle from a seed of its own, until its stream ends."""
+    vehicle_id = attack.vehicle_ids[number]
+    mutator = _MUTATORS.setdefault(number, Mutator(corpus(), pb.ConnectRequest, attack.seed + number))
+    came["streams"] += 1
+    async with vehicle(attack.home, attack.address, vehicle_id) as it:
+        first = came["streams"] % 6 == 0
+        if not first:
+            await it.send(good_hello(vehicle_id, came["streams"]))  # type: ignore[arg-type]
+        while not it.ended:
+            await it.send(mutator.next(first=first))  # type: ignore[arg-type]
+            came["frames"] += 1
+            first = False
+            await asyncio.sleep(0.005)
+        came[how_it_ended(it)] += 1
+
+
+_MUTATORS: dict[int, Mutator] = {}
+
+KINDS: dict[str, Kind] = {
+    "never read": never_reads,
+    "flood": floods,
+    "send messages above the limit": oversize,
+    "come and go": comes_and_goes,
+    "send garbage": garbage,
+    "send changed frames": changed_frames,
+}
+
+
+def good_hello(vehicle_id: str, connect_count: int) -> bytes:
+    hello = pb.ConnectRequest.FromString(corpus()[0])
+    hello.hello.vehicle_id, hello.hello.connect_count = vehicle_id, connect_count
+    return hello.SerializeToString()
+
+
+def how_it_ended(it: RawVehicle) -> str:
+    return "ended well" if it.error is None else it.error.reason or it.error.code.name
+
+
+async def _again(kind: Kind, attack: Attack, number: int, came: Came) -> None:
+    while True:
+        # A write that meets the end of its stream: whoever behaves badly has to expect that.
+        with suppress(grpc.RpcError, grpc.aio.BaseError, OSError, asyncio.InvalidStateError):
+            await kind(attack, number, came)
+        came["tries"] += 1
+        await asyncio.sleep(PAUSE_S)
+
+
+async def _attack(kind: str, attack: Attack, pipe: Connection) -> None:
+    came = Came()
+    tasks = [asyncio.create_task(_again(KINDS[kind], attack, n, came)) for n in range(len(attack.vehicle_ids))]
+    word = asyncio.create_task(asyncio.to_thread(pipe.recv))
+    await asyncio.wait({word, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    failed = [repr(task.exception()) for task in tasks if task.done()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    pipe.send((failed, dict(came)))
+
+
+def _process(kind: str, attack: Attack, pipe: Connection) -> None:
+    os.nice(NICE)
+    uvloop.run(_attack(kind, attack, pipe))
+
+
+class Hostile:
+    """`came`: how much came of it so far, once `tell` has been called."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self.came: dict[str, int] = {}
+
+    def tell(self) -> dict[str, int]:
+        """Ends it. Raises AssertionError where the attack itself has failed."""
+        self._pipe.send(True)
+        assert self._pipe.poll(TELLS_WITHIN_S), "the hostile ones don't answer"
+        failed, self.came = self._pipe.recv()
+        assert not failed, failed
+        return self.came
+
+
+@contextmanager
+def hostile(kind: str, attack: Attack) -> Iterator[Hostile]:
+    """From now until it is told to end, or to the end of the block."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=_process, args=(kind, attack, theirs), daemon=True)
+    process.start()
+    try:
+        yield Hostile(ours)
+    finally:
+        process.kill()
+        process.join()
