@@ -1,7 +1,8 @@
 """One batch of readings: what of it goes to Kafka, what to the dead letters, what is there already.
 
-A reading that is known by its identity is not written again, whatever it says now. A jump in the sequence is no fault:
-live readings overtake history. It is counted, and the hole stays visible to whoever reads the topic.
+A reading that is known by its identity is not written again. One that was sampled at another time is not the one that
+is known: it is refused, and kept as a dead letter. A jump in the sequence is no fault: live readings overtake history.
+It is counted, and the hole stays visible to whoever reads the topic.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,12 @@ from ingest_gateway.clock_offset import NANOS, Corrector
 from ingest_gateway.moment import Moment
 from ingest_gateway.record import VehicleRecord
 from ingest_gateway.validation import Expected, Fault, find_fault, oversize
+
+ANOTHER = Fault(
+    "sequence",
+    "REPEATED_DIFFERENTLY",
+    "sequence: is that of a reading sampled at another time, which is there already; a sequence is used once",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +64,16 @@ def take_in(batch: ReadingBatch, record: VehicleRecord, now: Moment) -> Intake:
     if _all_new(acks, batch.boot_epoch, sequences):
         _judge(readings, result, record, now)
         _mark(acks, result)
+        if not result.refused:
+            record.samples.keep(batch.boot_epoch, readings)
         return result
     for sequence, reading in zip(sequences, readings, strict=True):
-        if _is_new(acks, result, sequence):
+        if _is_new(acks, result, sequence, reading, record):
             single = Intake(record.vehicle_id, batch.boot_epoch)
             _judge((reading,), single, record, now)
             _mark(acks, single)
+            if not single.refused:
+                record.samples.keep(batch.boot_epoch, (reading,))
             _add(result, single)
     return result
 
@@ -79,11 +90,15 @@ def _all_new(acks: AckTracker, boot_epoch: int, sequences: Sequence[int]) -> boo
     return first > 0 and ascending and acks.knows_nothing_from(boot_epoch, first)
 
 
-def _is_new(acks: AckTracker, result: Intake, sequence: int) -> bool:
+def _is_new(acks: AckTracker, result: Intake, sequence: int, reading: Reading, record: VehicleRecord) -> bool:
     known = acks.known(result.boot_epoch, sequence)
     if known is Known.NEW:
         return True
     if known is Known.DURABLE:
+        if record.samples.differs(result.boot_epoch, reading):
+            acks.reject(result.boot_epoch, sequence, ANOTHER)
+            result.refused.append(DeadLetter(sequence, reading.SerializeToString(), ANOTHER))
+            return False
         acks.again(result.boot_epoch, sequence)
     result.repeated += 1
     return False

@@ -102,6 +102,8 @@ MAX_KNOWN_VEHICLES: Final = 10_000
 MAX_EPOCHS_PER_VEHICLE: Final = 8
 #: Ranges of known identities in one boot epoch; the lowest are forgotten first.
 MAX_KNOWN_RANGES: Final = 1_000
+#: Batches of one vehicle whose times are remembered, to tell a repeat from another reading of the same identity.
+REMEMBERED_BATCHES: Final = 32
 #: Withdrawals of stops that this gateway has not heard of yet.
 MAX_WITHHELD_RELEASES: Final = 10_000
 #: Status changes of one vehicle that wait for Kafka; beyond it the newest replaces the one before.

@@ -46,7 +46,7 @@ class Meters:
         self._links = tally("link.events", "Streams to command services, by event", event=(), command_service=())
         self._throttles = tally("throttles", "Vehicles asked to wait, by reason", reason=THROTTLES)
         self._turned_away = tally("streams.refused", "Streams turned away, by reason", reason=TURNED_AWAY)
-        kinds = ("status_change_merged", "lost_range_declined", "held_back")
+        kinds = ("status_change_merged", "lost_range_declined", "held_back", "empty_batch")
         self._events = tally("events", "Whatever else happens at a limit, by kind", kind=kinds)
 
     def _tally(self, name: str, description: str, **labels: Sequence[str]) -> Tally:
@@ -61,6 +61,8 @@ class Meters:
     def intake(self, intake: Intake) -> None:
         """`accepted` and `rejected` are on their way; pitwall.kafka.delivered.records counts when they arrive."""
         add = self._readings.add
+        if not (intake.taken or intake.refused or intake.repeated):
+            self.event("empty_batch")
         add(len(intake.taken), "accepted")
         add(len(intake.refused), "rejected")
         add(intake.repeated, "duplicate")

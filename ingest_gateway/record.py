@@ -6,18 +6,20 @@ from ingest_gateway.acks import AckTracker
 from ingest_gateway.allowance import UNLIMITED, Allowance, Rates
 from ingest_gateway.clock_offset import VehicleClocks
 from ingest_gateway.limits import MAX_KNOWN_VEHICLES
+from ingest_gateway.samples import Samples
 
 
 class VehicleRecord:
     """One vehicle's readings on their way, its clocks, and what it may send."""
 
-    __slots__ = ("acks", "allowance", "clocks", "vehicle_id")
+    __slots__ = ("acks", "allowance", "clocks", "samples", "vehicle_id")
 
     def __init__(self, vehicle_id: str, rates: Rates = UNLIMITED) -> None:
         self.vehicle_id = vehicle_id
         self.acks = AckTracker()
         self.allowance = Allowance(rates)
         self.clocks = VehicleClocks()
+        self.samples = Samples()
 
 
 class VehicleRecords:

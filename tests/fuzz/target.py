@@ -18,12 +18,14 @@ from ingest_gateway.limits import MAX_READING_BYTES
 from ingest_gateway.meters import Meters
 from ingest_gateway.servicer import raise_unless_ok
 from ingest_gateway.sink import Sink
+from ingest_gateway.stop_steps import StopSteps
 from ingest_gateway.stream import MALFORMED
 from ingest_gateway.tickets import Token
 from ingest_gateway.validation import Expected, find_fault
 from pitwall.kafka import Delivery
 from pitwall.kafka_topics import TELEMETRY
 from pitwall.rpc.errors import PitwallError, to_status
+from pitwall.stop_trace import StopTrace
 from tests.fuzz.corpus import corpus
 from tests.fuzz.mutate import Mutator
 from tests.unit.edge_agent.builders import VEHICLE
@@ -68,6 +70,13 @@ class Bridge:
         self._report([Delivery(token, None) for token in tokens])
 
 
+class Untold(StopTrace):
+    """Steps of stops that nobody wants to read."""
+
+    def step(self, name: str, stop_id: str, now_ns: int, vehicle_id: str = "", since_ns: int = 0, **more: str) -> None:
+        pass
+
+
 class Target(Site):
     """The gateway, the vehicle that sends what it is given, and another one beside it."""
 
@@ -75,6 +84,7 @@ class Target(Site):
         super().__init__()
         self.kafka = Sink("gateway-1", self._open)  # type: ignore[arg-type]  # the part of a bridge that it uses
         self.hub = Hub(TERMS, self.leave, self.links, self.kafka, Meters(), self.now)
+        self.hub._steps = StopSteps(Untold())
         self.kafka.listen(self.hub)
         self.from_site = FromSite(self.hub, "gateway-1", "instance", Meters(), self.now)
         self.attach()

@@ -14,7 +14,6 @@ import time
 import traceback
 from dataclasses import asdict, dataclass
 
-import structlog
 from hypothesis import seed as seeded
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
@@ -129,7 +128,6 @@ def run_events(seed: int, events: int) -> tuple[Row, bool]:
 def run_frames(seed: int, frames: int) -> tuple[list[Row], bool]:
     """Changed frames; and how many of them were no frame any more, or ended their stream by another name."""
     logging.disable(logging.WARNING)  # what bad frames have to say
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     rows = Row("changed frames"), Row("  taken"), Row("  no frame any more"), Row("  refused by name")
     begun_s = time.process_time()
     for one in range(seed, seed + -(-frames // FRAMES_OF_A_SEED)):

@@ -29,5 +29,10 @@ def rejected(field: str, reason: str) -> Counter:
     return Counter("gateway-1", "pitwall_gateway_rejections_total", {"field": field, "reason": reason})
 
 
+def closed(reason: str) -> Counter:
+    """Streams of vehicles that the gateway has ended."""
+    return Counter("gateway-1", "pitwall_gateway_sessions_closed_total", {"reason": reason})
+
+
 def readings(outcome: str) -> Counter:
     return Counter("gateway-1", "pitwall_gateway_readings_total", {"outcome": outcome})

@@ -15,6 +15,7 @@ from tests.support.topics import readings, records
 #: Above what one reading may have, bytes.
 BALLAST = 4096
 HOUR_S = 3600
+YEAR_S = 365 * 24 * HOUR_S
 
 
 def read(site: Site, given: str) -> Outcome:
@@ -63,29 +64,82 @@ def headers_of(record: Message) -> dict[str, str]:
 
 
 def _going_back(site: Site, stream: VehicleStream) -> Outcome:
+    again = stream.reading(2)
+    stream.send_readings(stream.reading(1), again, stream.reading(3))
+    assert stream.await_acks(1, 2, 3) == []
+    stream.send_readings(again, stream.reading(4))
+    assert stream.await_acks(2, 4) == []
+    assert sorted(reading.sequence for reading in _written(site, stream)) == [1, 2, 3, 4]
+    return Outcome("")
+
+
+def _repeated_differently(site: Site, stream: VehicleStream) -> Outcome:
+    """Another reading of the same identity, sampled an hour later by the vehicle's own clock."""
     first = stream.reading(2)
     stream.send_readings(stream.reading(1), first, stream.reading(3))
     assert stream.await_acks(1, 2, 3) == []
-    again = stream.reading(2)
-    again.speed_kph = 12.0
-    stream.send_readings(again, stream.reading(4))
-    assert stream.await_acks(2, 4) == []
+    other = stream.reading(2)
+    other.speed_kph, other.monotonic_nanos = 12.0, other.monotonic_nanos + HOUR_S * 10**9
+    stream.send_readings(other, stream.reading(4))
+    [rejection] = stream.await_acks(2, 4)
     written = {reading.sequence: reading for reading in _written(site, stream)}
     assert len(_written(site, stream)) == len(written) == 4
     assert written[2].speed_kph == first.speed_kph
+    assert _dead_letter(site, stream, other)["dl_field"] == rejection.field == "sequence"
+    return Outcome(rejection.message, reason=rejection.reason)
+
+
+def _jumping(site: Site, stream: VehicleStream) -> Outcome:
+    """And filled later, as history is."""
+    stream.send_readings(stream.reading(1))
+    stream.send_readings(stream.reading(100))
+    assert stream.await_acks(1, 100) == []
+    stream.send_readings(stream.reading(50))
+    assert stream.await_acks(50) == []
+    assert sorted(reading.sequence for reading in _written(site, stream)) == [1, 50, 100]
     return Outcome("")
 
 
-def _an_hour_ahead(site: Site, stream: VehicleStream) -> Outcome:
-    reading = stream.reading(1)
-    reading.event_time.seconds += HOUR_S
-    stream.send_readings(reading)
+def _of_another_vehicle(site: Site, stream: VehicleStream) -> Outcome:
+    """All of a batch; the next one is good."""
+    bad = [stream.reading(sequence) for sequence in (1, 2, 3)]
+    for reading in bad:
+        reading.vehicle_id = VEHICLE
+    stream.send_readings(*bad)
+    rejections = stream.await_acks(1, 2, 3)
+    assert [rejection.sequence for rejection in rejections] == [1, 2, 3]
+    stream.send_readings(stream.reading(4))
+    assert stream.await_acks(4) == []
+    assert [reading.sequence for reading in _written(site, stream)] == [4]
+    assert _dead_letter(site, stream, bad[1])["dl_reason"] == "WRONG_VEHICLE"
+    return Outcome(rejections[0].message, reason=rejections[0].reason)
+
+
+def _nothing(site: Site, stream: VehicleStream) -> Outcome:
+    """No harm: the stream goes on."""
+    stream.send_readings()
+    stream.send_readings(stream.reading(1))
     assert stream.await_acks(1) == []
-    [written] = _written(site, stream)
-    assert written.vehicle_time == reading.event_time
-    assert written.event_time.ToNanoseconds() <= written.received_time.ToNanoseconds()
-    assert abs(written.event_time.seconds + HOUR_S - reading.event_time.seconds) <= 1
     return Outcome("")
+
+
+def _clock_step(seconds: int) -> Callable[[Site, VehicleStream], Outcome]:
+    """Of the vehicle's wall clock, between two readings."""
+
+    def step(site: Site, stream: VehicleStream) -> Outcome:
+        stream.send_readings(stream.reading(1))
+        stepped = stream.reading(2)
+        stepped.event_time.seconds += seconds
+        stream.send_readings(stepped)
+        assert stream.await_acks(1, 2) == []
+        before, written = sorted(_written(site, stream), key=lambda reading: reading.sequence)
+        assert not before.HasField("vehicle_time")
+        assert written.vehicle_time == stepped.event_time
+        assert written.event_time.ToNanoseconds() <= written.received_time.ToNanoseconds()
+        assert abs(written.event_time.seconds + seconds - stepped.event_time.seconds) <= 1
+        return Outcome("")
+
+    return step
 
 
 def _set(name: str, value: float) -> Callable[[Reading], None]:
@@ -105,6 +159,7 @@ SPOIL: dict[str, Callable[[Reading], None]] = {
     "infinity": _set("engine_temperature_celsius", math.inf),
     "negative payload": _set("payload_tons", -1.0),
     "another vehicle's name": lambda reading: setattr(reading, "vehicle_id", VEHICLE),
+    "another boot's number": lambda reading: setattr(reading, "boot_epoch", reading.boot_epoch - 1),
     "no event time": lambda reading: reading.ClearField("event_time"),
     "no status": lambda reading: setattr(reading, "status", VEHICLE_STATUS_UNSPECIFIED),
     "unknown ballast": _ballast,
@@ -112,5 +167,12 @@ SPOIL: dict[str, Callable[[Reading], None]] = {
 
 TAKEN: dict[str, Callable[[Site, VehicleStream], Outcome]] = {
     "sequence going back": _going_back,
-    "event time an hour ahead": _an_hour_ahead,
+    "sequence used twice": _repeated_differently,
+    "sequence that jumps": _jumping,
+    "batch of another vehicle": _of_another_vehicle,
+    "empty batch": _nothing,
+    "clock an hour ahead": _clock_step(HOUR_S),
+    "clock an hour back": _clock_step(-HOUR_S),
+    "clock two years ahead": _clock_step(2 * YEAR_S),
+    "clock two years back": _clock_step(-2 * YEAR_S),
 }

@@ -8,6 +8,8 @@ import grpc
 from haul.command.v1.stop_pb2 import STOP_STAGE_STANDSTILL, StopProgress
 from haul.link.v1 import gateway_link_service_pb2, vehicle_link_service_pb2
 from haul.link.v1.gateway_link_service_pb2_grpc import GatewayLinkServiceStub
+from haul.link.v1.vehicle_link_service_pb2_grpc import VehicleLinkServiceStub
+from haul.telemetry.v1.telemetry_pb2 import Reading
 
 from pitwall.connect_failure import explain_connect_failure
 from pitwall.rpc.errors import from_rpc_error
@@ -17,6 +19,10 @@ from tests.integration.bad_input.vehicle import TIMEOUT_S, VehicleStream, connec
 
 #: Beyond what a gateway takes in one frame, bytes.
 OVERSIZE = 5 * 1024 * 1024
+#: Beyond what it takes in headers, bytes.
+LARGE_HEADER = 17 * 1024
+#: Readings in one batch, a thousand times as many as there may be.
+MANY = 100_000
 
 
 def outcome_of(error: grpc.RpcError) -> Outcome:
@@ -80,6 +86,47 @@ def _oversize_frame(site: Site) -> Outcome:
     return _say(site, strangers_certificate(site), vehicle_link_service_pb2.ConnectRequest(hello=hello))
 
 
+def _after_welcome(site: Site, make: Callable[[VehicleStream], vehicle_link_service_pb2.ConnectRequest]) -> Outcome:
+    """What a gateway answers to this frame on a good stream."""
+    with channel(site, "gateway-1", strangers_certificate(site)) as opened, connected(opened, STRANGER) as spoken:
+        spoken.send(make(spoken))
+        spoken.receive("reading_ack")
+    raise AssertionError("was taken")
+
+
+def _of_an_unknown_boot(spoken: VehicleStream) -> vehicle_link_service_pb2.ConnectRequest:
+    reading = spoken.reading(1)
+    reading.boot_epoch += 1
+    batch = vehicle_link_service_pb2.ReadingBatch(boot_epoch=reading.boot_epoch, readings=[reading])
+    return vehicle_link_service_pb2.ConnectRequest(reading_batch=batch)
+
+
+def _batch_of(reading: Reading, count: int) -> vehicle_link_service_pb2.ConnectRequest:
+    batch = vehicle_link_service_pb2.ReadingBatch(boot_epoch=reading.boot_epoch, readings=[reading] * count)
+    return vehicle_link_service_pb2.ConnectRequest(reading_batch=batch)
+
+
+def _small_reading(spoken: VehicleStream) -> Reading:
+    """So small that a hundred thousand of them are within the limit of a frame."""
+    return Reading(sequence=1, boot_epoch=spoken.boot_epoch)
+
+
+def _clock_of_no_time(site: Site) -> Outcome:
+    with channel(site, "gateway-1", strangers_certificate(site)) as opened:
+        hello = VehicleStream(STRANGER, opened).hello()
+    hello.hello.clock.wall_time.seconds = 2**40
+    return _say(site, strangers_certificate(site), hello)
+
+
+def _large_headers(site: Site) -> Outcome:
+    with channel(site, "gateway-1", strangers_certificate(site)) as opened:
+        frames = iter([vehicle_link_service_pb2.ConnectRequest()])
+        large = (("x-ballast", "x" * LARGE_HEADER),)
+        for _ in VehicleLinkServiceStub(opened).Connect(frames, timeout=TIMEOUT_S, metadata=large):
+            break
+    raise AssertionError("was taken")
+
+
 def _stage_of_anothers_stop(site: Site) -> Outcome:
     """A vehicle says that it stands by a stop that is for another one. Returns what the site shows of that stop."""
     stop_id = site.fill("{stop_id}")
@@ -117,6 +164,11 @@ STREAMS: dict[str, Callable[[Site], Outcome]] = {
     "Hello with a malformed id": lambda site: _hello_of(site, "truck 1"),
     "no Hello": _without_hello,
     "oversize frame": _oversize_frame,
+    "batch of an unknown boot": lambda site: _after_welcome(site, _of_an_unknown_boot),
+    "100,000 small readings": lambda site: _after_welcome(site, lambda it: _batch_of(_small_reading(it), MANY)),
+    "100,000 whole readings": lambda site: _after_welcome(site, lambda it: _batch_of(it.reading(1), MANY)),
+    "clock of no time": _clock_of_no_time,
+    "large headers": _large_headers,
     "stage of another vehicle's stop": _stage_of_anothers_stop,
     "gateway at the vehicles' port": lambda site: _say(site, site.certs / "gateway-1.pem"),
     "vehicle at the gateways' port": _vehicle_at_the_gateways_port,

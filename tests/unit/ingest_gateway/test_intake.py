@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest_gateway.clock_offset import VehicleClockReading
-from ingest_gateway.intake import Intake, take_in
+from ingest_gateway.intake import ANOTHER, Intake, take_in
 from ingest_gateway.limits import MAX_READING_BYTES
 from ingest_gateway.record import VehicleRecord, VehicleRecords
 from pitwall.reading import content_crc32
@@ -99,6 +99,30 @@ def test_going_back_repeats_nothing_that_is_known() -> None:
     intake = take(record, reading(1, 9.0), reading(2, 9.0), reading(3, 9.0))
     assert [sequence for sequence, _ in intake.taken] == [3]
     assert intake.repeated == 2
+
+
+def test_another_reading_of_a_known_identity_is_a_dead_letter_and_the_first_one_stays() -> None:
+    record = known_vehicle()
+    take(record, reading(1, 9.0), reading(2, 9.1))
+    record.acks.arrived(EPOCH, [1, 2])
+    other = reading(2, 8000.0, speed_kph=12.0)
+    sent = other.SerializeToString()
+    intake = take(record, other, reading(3, 9.2))
+    assert [sequence for sequence, _ in intake.taken] == [3]
+    assert [(each.sequence, each.record, each.fault) for each in intake.refused] == [(2, sent, ANOTHER)]
+    assert intake.repeated == 0
+    record.acks.next_ack()
+    record.acks.arrived(EPOCH, [2])
+    ack = record.acks.next_ack()
+    assert ack is not None
+    assert [(each.sequence, each.fault.reason) for each in ack.refused] == [(2, "REPEATED_DIFFERENTLY")]
+
+
+def test_another_reading_of_one_that_is_under_way_is_left_to_its_ack() -> None:
+    record = known_vehicle()
+    take(record, reading(1, 9.0))
+    intake = take(record, reading(1, 8000.0))
+    assert (intake.taken, intake.refused, intake.repeated) == ([], [], 1)
 
 
 def test_a_repeat_of_a_durable_one_is_acknowledged_again() -> None:
