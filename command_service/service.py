@@ -86,7 +86,8 @@ class CommandService:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self._settings
-        credentials = server_credentials(settings.tls, require_client=False)
+        credentials = partial(server_credentials, settings.tls, require_client=False)
+        credentials()  # bad ones end it before anything is opened
         verifier = TokenVerifier.open(settings.jwks)
         peers = [Peer(name, address) for name, address in settings.peers.items()]
         first_start = settings.first_start
@@ -143,7 +144,7 @@ class CommandService:
         kinds = {_GATEWAY_SERVICE: frozenset({"gateway"}), _PEER_SERVICE: frozenset({"command"})}
         server = build_server(
             self._settings.link_address,
-            server_credentials(self._settings.tls, require_client=True),
+            partial(server_credentials, self._settings.tls, require_client=True),
             peer_interceptors(kinds, self._refusals.note),
             LINK_LIMITS,
             health=False,

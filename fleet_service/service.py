@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
 from haul.fleet.v1 import fleet_service_pb2 as fleet_pb2
@@ -63,7 +64,8 @@ class FleetService:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self._settings
-        credentials = server_credentials(settings.tls, require_client=False)
+        credentials = partial(server_credentials, settings.tls, require_client=False)
+        credentials()  # bad ones end it before anything is opened
         interceptors = operator_interceptors(TokenVerifier.open(settings.jwks))
         stack.push_async_callback(self.store.close)
         stack.push_async_callback(self.cache.close)

@@ -75,7 +75,7 @@ class Gateway:
         self.admission = Admission(settings.max_sessions, self.meters.turned_away)
         self.server = build_server(
             settings.vehicle_address,
-            server_credentials(settings.tls, require_client=True),
+            partial(server_credentials, settings.tls, require_client=True),
             peer_interceptors(frozenset({"vehicle"})),
             VEHICLE_LIMITS,
             # Probes ask /healthz. Here a vehicle's certificate would get calls that Admission doesn't count.

@@ -14,15 +14,6 @@ TIMEOUT_S = 5.0
 #: Types of frames, and the flags that mean something.
 DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH, PING, GOAWAY, WINDOW, CONTINUATION = range(10)
 _FLAGS = (0, 1, 4, 5, 8, 0x20, 0x2D, 0xFF)
-#: Names and values of a call, as literals without Huffman coding.
-_CALL = (
-    (b":method", b"POST"),
-    (b":scheme", b"https"),
-    (b":path", b"/haul.link.v1.VehicleLinkService/Connect"),
-    (b":authority", b"localhost"),
-    (b"te", b"trailers"),
-    (b"content-type", b"application/grpc"),
-)
 
 
 #: HTTP/1.1, SSH, TLS within TLS, Redis.
@@ -41,6 +32,18 @@ def headers(*pairs: tuple[bytes, bytes]) -> bytes:
     return b"".join(b"\x00" + _text(name) + _text(value) for name, value in pairs)
 
 
+def call_of(path: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """Names and values of a call's headers."""
+    return (
+        (b":method", b"POST"),
+        (b":scheme", b"https"),
+        (b":path", path),
+        (b":authority", b"localhost"),
+        (b"te", b"trailers"),
+        (b"content-type", b"application/grpc"),
+    )
+
+
 def _text(text: bytes) -> bytes:
     """HPACK: a length with a prefix of seven bits, and the text."""
     if len(text) < 127:
@@ -57,8 +60,9 @@ def message(data: bytes) -> bytes:
     return b"\0" + len(data).to_bytes(4, "big") + data
 
 
-_BEGIN = PREFACE + frame(SETTINGS, 0, 0, b"")
-_OPEN = _BEGIN + frame(HEADERS, 4, 1, headers(*_CALL))
+_CALL = call_of(b"/haul.link.v1.VehicleLinkService/Connect")
+BEGIN = PREFACE + frame(SETTINGS, 0, 0, b"")
+_OPEN = BEGIN + frame(HEADERS, 4, 1, headers(*_CALL))
 #: A call whose other side may not send a single byte of data: the initial window is 0.
 DEAF_CALL = PREFACE + frame(SETTINGS, 0, 0, b"\0\4\0\0\0\0") + frame(HEADERS, 4, 1, headers(*_CALL))
 
@@ -68,12 +72,12 @@ def noise(chance: Random) -> bytes:
 
 
 def preface_and_noise(chance: Random) -> bytes:
-    return _BEGIN + noise(chance)
+    return BEGIN + noise(chance)
 
 
 def wild_frames(chance: Random) -> bytes:
     """Frames of all kinds, most of them where they must not be."""
-    made = bytearray(_BEGIN if chance.random() < 0.5 else _OPEN)
+    made = bytearray(BEGIN if chance.random() < 0.5 else _OPEN)
     for _ in range(chance.randint(1, 20)):
         payload = chance.randbytes(chance.choice((0, 1, 4, 5, 6, 8, 100, 1_000)))
         said = chance.choice((None, None, None, 0, 2**24 - 1, len(payload) + 1))
@@ -85,7 +89,7 @@ def wild_frames(chance: Random) -> bytes:
 
 def many_settings(chance: Random) -> bytes:
     one = chance.randrange(1, 10).to_bytes(2, "big") + chance.choice((0, 1, 2**14, 2**31, 2**32 - 1)).to_bytes(4, "big")
-    return _BEGIN + frame(SETTINGS, 0, 0, one * 50) + frame(SETTINGS, 0, 0, b"") * 500
+    return BEGIN + frame(SETTINGS, 0, 0, one * 50) + frame(SETTINGS, 0, 0, b"") * 500
 
 
 def many_pings(chance: Random) -> bytes:
@@ -94,7 +98,7 @@ def many_pings(chance: Random) -> bytes:
 
 def opened_and_reset(chance: Random) -> bytes:
     """Streams that are reset as soon as they are there."""
-    made = bytearray(_BEGIN)
+    made = bytearray(BEGIN)
     for number in range(1, 2 * chance.randint(10, 100), 2):
         made += frame(HEADERS, 4, number, headers(*_CALL)) + frame(RST, 0, number, (8).to_bytes(4, "big"))
     return bytes(made)
@@ -103,18 +107,24 @@ def opened_and_reset(chance: Random) -> bytes:
 def endless_headers(chance: Random) -> bytes:
     """Continued and continued, and never done."""
     more = headers((b"x-%d" % chance.randrange(1_000), b"y" * 1_000))
-    return _BEGIN + frame(HEADERS, 0, 1, headers(*_CALL)) + frame(CONTINUATION, 0, 1, more) * 40
+    return BEGIN + frame(HEADERS, 0, 1, headers(*_CALL)) + frame(CONTINUATION, 0, 1, more) * 40
 
 
 def large_headers(chance: Random) -> bytes:
-    return _BEGIN + frame(HEADERS, 4, 1, headers(*_CALL, (b"x", b"y" * chance.randint(8_000, 16_000))))
+    return BEGIN + frame(HEADERS, 4, 1, headers(*_CALL, (b"x", b"y" * chance.randint(8_000, 16_000))))
+
+
+def no_text(chance: Random) -> bytes:
+    """A path, a name or a value that is no UTF-8."""
+    bad = bytes((chance.randrange(0xF8, 0x100),))
+    return BEGIN + frame(HEADERS, 4, 1, headers(*call_of(b"/" + bad), (b"x-" + bad, bad)))
 
 
 def bad_headers(chance: Random) -> bytes:
     spoiled = bytearray(headers(*_CALL))
     for _ in range(chance.randint(1, 10)):
         spoiled[chance.randrange(len(spoiled))] = chance.randrange(256)
-    return _BEGIN + frame(HEADERS, 4, 1, bytes(spoiled))
+    return BEGIN + frame(HEADERS, 4, 1, bytes(spoiled))
 
 
 def windows(chance: Random) -> bytes:
@@ -136,7 +146,7 @@ def another_protocol(chance: Random) -> bytes:
 
 KINDS: tuple[Callable[[Random], bytes], ...] = (
     noise, preface_and_noise, wild_frames, wild_frames, many_settings, many_pings, opened_and_reset, endless_headers,
-    large_headers, bad_headers, windows, bad_message, another_protocol,
+    large_headers, no_text, bad_headers, windows, bad_message, another_protocol,
 )  # fmt: skip
 
 
@@ -150,12 +160,16 @@ class Garbler:
         self._stranger = context_of(tls.ca)
 
     def burst(self) -> str:
-        """One connection that comes, says something and goes. Returns how it came."""
+        """One connection that comes, says something and goes. Returns how it came, or that it did not get in."""
         how = self._chance.choices(("tls", "no certificate", "cut handshake", "plain"), (14, 2, 2, 2))[0]
         data = self._chance.choice(KINDS)(self._chance)
         stays = self._chance.random() < 0.5
         cut_at = self._chance.randrange(1, 600)
-        with suppress(OSError), socket.create_connection(self._to, TIMEOUT_S) as plain:
+        try:
+            plain = socket.create_connection(self._to, TIMEOUT_S)
+        except OSError:
+            return "no connection"
+        with plain, suppress(OSError):
             if how == "plain":
                 _say(plain, data, stays=stays)
             elif how == "cut handshake":

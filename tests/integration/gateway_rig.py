@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ class RawCommand:
 async def serving(home: Path, name: str, address: str = "127.0.0.1:0") -> AsyncIterator[tuple[RawCommand, str]]:
     """(the command service, its address)."""
     command = RawCommand()
-    server = build_server(address, server_credentials(tls(home, name), require_client=True), [], _LARGE)
+    server = build_server(address, partial(server_credentials, tls(home, name), require_client=True), [], _LARGE)
     add_GatewayLinkServiceServicer_to_server(command, server.server)  # type: ignore[arg-type]
     await server.start()
     try:

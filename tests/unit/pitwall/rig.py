@@ -5,6 +5,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ class Site:
         verifier = TokenVerifier(self.home / "certs" / "jwks.json")
         server = build_server(
             LOOPBACK,
-            server_credentials(party(self.home, "command-1"), require_client=False),
+            partial(server_credentials, party(self.home, "command-1"), require_client=False),
             operator_interceptors(verifier, self.script.on_refused, deadline=self.deadline),
             limits or RpcLimits(),
             **options,
@@ -112,7 +113,7 @@ class Site:
     async def vehicle_port(self, limits: RpcLimits | None = None) -> RpcServer:
         server = build_server(
             LOOPBACK,
-            server_credentials(party(self.home, "gateway-1"), require_client=True),
+            partial(server_credentials, party(self.home, "gateway-1"), require_client=True),
             peer_interceptors(frozenset({"vehicle"}), self.script.on_refused),
             limits or RpcLimits(),
         )

@@ -1,9 +1,12 @@
 """The server's limits and its life, over the wire."""
 
 import asyncio
+import logging
 import os
 import socket
-from contextlib import suppress
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -14,9 +17,11 @@ from haul.command.v1 import command_service_pb2_grpc as command_grpc
 from haul.link.v1 import vehicle_link_service_pb2 as link
 from haul.link.v1 import vehicle_link_service_pb2_grpc as link_grpc
 
+from pitwall.rpc.blueprint import is_other_news
 from pitwall.rpc.limits import MAX_HALF_OPEN_S, RpcLimits
 from pitwall.rpc.ports import PortTaken, is_taken
-from pitwall.rpc.server import build_server
+from pitwall.rpc.server import LOOK_EVERY_S, MAX_WITHOUT_PORT, RpcServer, build_server
+from tests.fuzz.garbage import BEGIN, HEADERS, call_of, frame, headers
 from tests.unit.pitwall.rig import Site
 
 
@@ -219,3 +224,67 @@ def test_the_limits_that_run_find_a_half_open_link_in_time() -> None:
 def test_keepalive_that_is_abuse_or_too_slow_is_refused(time_s: float, timeout_s: float, names: str) -> None:
     with pytest.raises(ValueError, match=names):
         RpcLimits(keepalive_time_s=time_s, keepalive_timeout_s=timeout_s)
+
+
+async def test_a_call_whose_path_is_no_text_closes_no_port_for_long_and_no_call_under_way(rpc: Site) -> None:
+    entered, may_end = asyncio.Event(), asyncio.Event()
+
+    async def act() -> None:
+        entered.set()
+        await may_end.wait()
+
+    rpc.script.act = act
+    server = await rpc.operator_port()
+    under_way = asyncio.ensure_future(_get_stop(rpc, _stub_of(rpc, server)))
+    await entered.wait()
+    for times in range(1, MAX_WITHOUT_PORT + 4):
+        async with _called(rpc, server.port, "/haul.command.v1.CommandService/\xe7"):
+            await _until(lambda: server.reopened >= times)  # noqa: B023
+    assert not under_way.done()
+    assert len(server._without_port) <= MAX_WITHOUT_PORT
+    may_end.set()
+    await under_way
+    await _get_stop(rpc, _stub_of(rpc, server))
+
+
+async def test_a_port_that_is_stopped_is_not_opened_anew(rpc: Site) -> None:
+    server = await rpc.operator_port()
+    await server.stop(0)
+    await asyncio.sleep(3 * LOOK_EVERY_S)
+    assert server.reopened == 0
+
+
+def test_only_what_a_path_has_done_is_left_out_of_the_log() -> None:
+    def record(error: Exception) -> logging.LogRecord:
+        return logging.LogRecord("asyncio", logging.ERROR, "", 1, "text", (), (type(error), error, None))
+
+    assert not is_other_news(record(UnicodeDecodeError("utf-8", b"/\xe7", 1, 2, "no text")))
+    assert is_other_news(record(UnicodeDecodeError("utf-8", b"\xe7", 1, 2, "no text")))
+    assert is_other_news(record(ValueError("/")))
+
+
+def _stub_of(rpc: Site, server: RpcServer) -> "command_grpc.CommandServiceAsyncStub":
+    return command_grpc.CommandServiceStub(rpc.operator_channel(server.port))
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(LOOK_EVERY_S / 2)
+
+
+@asynccontextmanager
+async def _called(rpc: Site, port: int, path: str) -> AsyncIterator[None]:
+    """By hand: a client of gRPC would not send such a path. The connection stays to the end of the block."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=_tunnel(rpc), server_hostname="localhost")
+    try:
+        writer.write(BEGIN + frame(HEADERS, 4, 1, headers(*call_of(path.encode("latin-1")))))
+        yield
+    finally:
+        writer.close()
+
+
+def _tunnel(rpc: Site) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=rpc.home / "certs" / "ca.pem")
+    context.set_alpn_protocols(["h2"])
+    return context
