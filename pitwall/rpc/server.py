@@ -93,13 +93,15 @@ class RpcServer:
         successor = self._blueprint.again()
         self._without_port[self.server] = monotonic_s() - self._opened_s
         self._run(self._outlive(self.server))
+        if len(self._without_port) > MAX_WITHOUT_PORT:
+            shortest = min(self._without_port, key=self._without_port.__getitem__)
+            del self._without_port[shortest]
+            self._run(_cut(shortest))
         self.server, self._opened_s = successor, monotonic_s()
         await successor.start()
         self.reopened += 1
         self._count.add(1)
         _log.warning("port opened anew", port=self.port, reason="gRPC closed it over a call whose path is no UTF-8")
-        if len(self._without_port) > MAX_WITHOUT_PORT:
-            self._run(self._cut(min(self._without_port, key=self._without_port.__getitem__)))
 
     async def _outlive(self, server: grpc.aio.Server) -> None:
         """Until its last call has ended."""
@@ -107,14 +109,14 @@ class RpcServer:
             await asyncio.shield(server.wait_for_termination())  # `stop` waits for the same future
         self._without_port.pop(server, None)
 
-    async def _cut(self, server: grpc.aio.Server) -> None:
-        del self._without_port[server]
-        await server.stop(None)
-
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _cut(server: grpc.aio.Server) -> None:
+    await server.stop(None)
 
 
 def build_server(
