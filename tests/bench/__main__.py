@@ -1,13 +1,14 @@
 """`make bench`: starts stacks of its own, measures, prints tables, writes JSON to .pitwall/bench/.
 
 First the line alone, then with all of the picture beside it: that is where the stop path must notice nothing. Last a
-stop of a whole fleet, and what it costs to keep a large one permitted.
+stop of a whole fleet, what it costs to keep a large one permitted, how soon it is back after a kill of all gateways,
+and what healthy vehicles notice of badly behaved ones.
 """
 
 import sys
 
 from deploy.local.options import Server
-from tests.bench import all_stop, picture, sample_to_kafka, single_stops, staying_permitted
+from tests.bench import all_stop, hostile, picture, returning, sample_to_kafka, single_stops, staying_permitted
 from tests.bench.figures import publish
 from tests.integration.stacks import RunningStack, running
 
@@ -28,6 +29,8 @@ def main() -> int:
     all_stop.run()
     all_stop.run(all_stop.BUSY_VEHICLES, all_stop.BUSY_HZ)
     staying_permitted.run()
+    returning.run()
+    hostile.run()
     return 0
 
 

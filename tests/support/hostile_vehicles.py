@@ -66,6 +66,23 @@ async def floods(attack: Attack, number: int, came: Came) -> None:
         came[how_it_ended(it)] += 1
 
 
+async def greedy(attack: Attack, number: int, came: Came) -> None:
+    """As much as its window takes, without a pause, whatever a Throttle says. The first vehicle alone."""
+    if number:
+        await asyncio.Event().wait()
+    async with welcomed(attack.home, attack.address, attack.vehicle_ids[0]) as it:
+        frames = _flood_of(it)
+        for sent in range(0, BATCHES * MAX_READINGS_PER_BATCH, MAX_READINGS_PER_BATCH):
+            await it.until(lambda so_far=sent: it.ended or so_far - len(it.acked) <= MAX_READINGS_PER_BATCH, "acks")  # type: ignore[misc]
+            if it.ended:
+                break
+            await it.send(frames[sent // MAX_READINGS_PER_BATCH])  # type: ignore[arg-type]
+            came["batches"] += 1
+            came["throttles"] += len(it.of("throttle"))
+            it.frames.clear()
+        came[how_it_ended(it)] += 1
+
+
 def _flood_of(it: RawVehicle) -> list[bytes]:
     made = []
     for first in range(1, BATCHES * MAX_READINGS_PER_BATCH, MAX_READINGS_PER_BATCH):
@@ -157,6 +174,7 @@ _MUTATORS: dict[int, Mutator] = {}
 KINDS: dict[str, Kind] = {
     "never read": never_reads,
     "flood": floods,
+    "bring all that the window takes": greedy,
     "send messages above the limit": oversize,
     "come and go": comes_and_goes,
     "send garbage": garbage,

@@ -585,7 +585,8 @@ Global___Rejection: _TypeAlias = Rejection  # noqa: Y015
 @_typing.final
 class Throttle(_message.Message):
     """Send nothing but heartbeats, reports and orders' outcomes until the delay is over. Then offer again whatever has no
-    ack: what was under way may not have been taken.
+    ack: what was under way may not have been taken. A vehicle that goes on is not read for a while, heartbeats included,
+    and in the end cut.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -593,7 +594,9 @@ class Throttle(_message.Message):
     RETRY_DELAY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """UPPER_SNAKE_CASE, for example READINGS_PER_SECOND."""
+    """UPPER_SNAKE_CASE: UNACKED_READINGS, KAFKA_BACKLOG, READINGS_PER_SECOND, BYTES_PER_SECOND, FRAMES_PER_SECOND, or the
+    name of Kafka's error.
+    """
     @_builtins.property
     def retry_delay(self) -> _duration_pb2.Duration: ...
     def __init__(

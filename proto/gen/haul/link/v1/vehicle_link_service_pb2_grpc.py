@@ -50,7 +50,9 @@ class VehicleLinkServiceServicer:
         """Up: Hello first, then anything. Down: the stop set that applies to the vehicle first, then Welcome, then anything.
         A vehicle has one session; the newest by (boot_epoch, connect_count) wins and older ones end with ABORTED.
         UNAUTHENTICATED: no certificate. PERMISSION_DENIED: not a vehicle's, or Hello names another vehicle.
-        INVALID_ARGUMENT: a frame that breaks the protocol. UNAVAILABLE: draining. Reconnect after any of them, with jitter.
+        INVALID_ARGUMENT: a frame that breaks the protocol. UNAVAILABLE: draining. RESOURCE_EXHAUSTED: too many streams of
+        this vehicle or too many vehicles, or it did not wait when a Throttle asked it to. DEADLINE_EXCEEDED: no Hello, or
+        nothing heard, in time. Reconnect after any of them, with jitter.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

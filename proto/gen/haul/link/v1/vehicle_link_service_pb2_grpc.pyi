@@ -37,7 +37,9 @@ class VehicleLinkServiceStub:
     """Up: Hello first, then anything. Down: the stop set that applies to the vehicle first, then Welcome, then anything.
     A vehicle has one session; the newest by (boot_epoch, connect_count) wins and older ones end with ABORTED.
     UNAUTHENTICATED: no certificate. PERMISSION_DENIED: not a vehicle's, or Hello names another vehicle.
-    INVALID_ARGUMENT: a frame that breaks the protocol. UNAVAILABLE: draining. Reconnect after any of them, with jitter.
+    INVALID_ARGUMENT: a frame that breaks the protocol. UNAVAILABLE: draining. RESOURCE_EXHAUSTED: too many streams of
+    this vehicle or too many vehicles, or it did not wait when a Throttle asked it to. DEADLINE_EXCEEDED: no Hello, or
+    nothing heard, in time. Reconnect after any of them, with jitter.
     """
 
 @_typing.type_check_only
@@ -49,7 +51,9 @@ class VehicleLinkServiceAsyncStub(VehicleLinkServiceStub):
     """Up: Hello first, then anything. Down: the stop set that applies to the vehicle first, then Welcome, then anything.
     A vehicle has one session; the newest by (boot_epoch, connect_count) wins and older ones end with ABORTED.
     UNAUTHENTICATED: no certificate. PERMISSION_DENIED: not a vehicle's, or Hello names another vehicle.
-    INVALID_ARGUMENT: a frame that breaks the protocol. UNAVAILABLE: draining. Reconnect after any of them, with jitter.
+    INVALID_ARGUMENT: a frame that breaks the protocol. UNAVAILABLE: draining. RESOURCE_EXHAUSTED: too many streams of
+    this vehicle or too many vehicles, or it did not wait when a Throttle asked it to. DEADLINE_EXCEEDED: no Hello, or
+    nothing heard, in time. Reconnect after any of them, with jitter.
     """
 
 class VehicleLinkServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -64,7 +68,9 @@ class VehicleLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         """Up: Hello first, then anything. Down: the stop set that applies to the vehicle first, then Welcome, then anything.
         A vehicle has one session; the newest by (boot_epoch, connect_count) wins and older ones end with ABORTED.
         UNAUTHENTICATED: no certificate. PERMISSION_DENIED: not a vehicle's, or Hello names another vehicle.
-        INVALID_ARGUMENT: a frame that breaks the protocol. UNAVAILABLE: draining. Reconnect after any of them, with jitter.
+        INVALID_ARGUMENT: a frame that breaks the protocol. UNAVAILABLE: draining. RESOURCE_EXHAUSTED: too many streams of
+        this vehicle or too many vehicles, or it did not wait when a Throttle asked it to. DEADLINE_EXCEEDED: no Hello, or
+        nothing heard, in time. Reconnect after any of them, with jitter.
         """
 
 def add_VehicleLinkServiceServicer_to_server(servicer: VehicleLinkServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
