@@ -27,6 +27,9 @@ def test_what_is_counted_is_what_is_shown() -> None:
     for _ in range(2):
         batch_ = batch(reading(1), reading(2, payload_tons=-1.0)).reading_batch
         meters.intake(take_in(batch_, record, at(0)))
+    meters.intake(take_in(batch().reading_batch, record, at(0)))
+    meters.throttled("READINGS_PER_SECOND")
+    meters.turned_away("TOO_MANY_STREAMS")
     meters.permit(PermitDenial.NO_MAJORITY)
     meters.stops("sent", 0)
     shown = counted(reader)
@@ -34,6 +37,10 @@ def test_what_is_counted_is_what_is_shown() -> None:
     assert shown["pitwall.gateway.readings", "rejected"] == 1
     assert shown["pitwall.gateway.readings", "duplicate"] == 2
     assert shown["pitwall.gateway.readings", "declined"] == 0
+    assert shown["pitwall.gateway.events", "empty_batch"] == 1
+    assert shown["pitwall.gateway.throttles", "READINGS_PER_SECOND"] == 1
+    assert shown["pitwall.gateway.throttles", "KAFKA_BACKLOG"] == 0
+    assert shown["pitwall.gateway.streams.refused", "TOO_MANY_STREAMS"] == 1
     assert shown["pitwall.gateway.rejections", "payload_tons", "OUT_OF_RANGE"] == 1
     assert shown["pitwall.gateway.permits", "no_majority"] == 1
     assert shown["pitwall.gateway.stop.entries", "sent"] == 0

@@ -8,7 +8,7 @@ from haul.telemetry.v1.telemetry_pb2 import Reading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest_gateway.limits import MAX_READING_BYTES
+from ingest_gateway.limits import MAX_NUMBER, MAX_READING_BYTES
 from ingest_gateway.validation import RULES, Expected, explain, find_fault, oversize
 from pitwall.domain.units import QUANTITIES
 from tests.unit.ingest_gateway.builders import EPOCH, OTHER, VEHICLE, reading
@@ -40,6 +40,7 @@ ROWS: list[tuple[str, Reading, str, str, list[str]]] = [
     ("another vehicle's id", reading(1, vehicle_id=OTHER), "vehicle_id", "WRONG_VEHICLE", [OTHER, VEHICLE]),
     ("another epoch", reading(1, boot_epoch=7), "boot_epoch", "WRONG_EPOCH", ["7", str(EPOCH)]),
     ("sequence 0", reading(0), "sequence", "OUT_OF_RANGE", ["0", "from 1"]),
+    ("a sequence that no reader can hold", reading(MAX_NUMBER + 1), "sequence", "OUT_OF_RANGE", [str(MAX_NUMBER)]),
     ("no event time", without_time(), "event_time", "MISSING", ["absent"]),
     ("a billion nanos", with_time(1_760_000_000, 1_000_000_000), "event_time", "MALFORMED", ["999,999,999"]),
     ("the year 10000", with_time(253_402_300_800, 0), "event_time", "MALFORMED", ["years 1 to 9999"]),
