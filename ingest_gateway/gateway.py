@@ -20,6 +20,7 @@ from ingest_gateway.limits import (
     DRAIN_S,
     FLUSH_S,
     HANDSHAKE_WITHIN_S,
+    MAX_BATCH_BYTES,
     MAX_FRAME_BYTES,
     MAX_STREAMS_PER_VEHICLE,
     PULSE_S,
@@ -47,6 +48,7 @@ from pitwall.tls import channel_credentials, server_credentials
 #: A connection is one vehicle's.
 VEHICLE_LIMITS = RpcLimits(
     max_receive_bytes=MAX_FRAME_BYTES,
+    receive_window_bytes=MAX_BATCH_BYTES,
     max_streams_per_connection=MAX_STREAMS_PER_VEHICLE,
     max_connection_idle_s=CONNECTION_IDLE_S,
     handshake_timeout_s=HANDSHAKE_WITHIN_S,

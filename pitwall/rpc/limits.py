@@ -20,6 +20,9 @@ class RpcLimits:
     #: Calls at one time over the whole server; the next one is answered RESOURCE_EXHAUSTED.
     max_concurrent_rpcs: int = 10_000
     max_streams_per_connection: int = 1_000
+    #: What the other side may send ahead on one stream of what is read here, bytes. None: gRPC finds out what the line
+    #: carries, and takes megabytes; also of a message that it will refuse for its size.
+    receive_window_bytes: int | None = None
     #: Silence after which a ping is sent, and how long its answer may take.
     keepalive_time_s: float = 5.0
     keepalive_timeout_s: float = 5.0
@@ -41,6 +44,7 @@ class RpcLimits:
     def options(self) -> list[tuple[str, int]]:
         """gRPC's channel arguments, the same for both sides."""
         return [
+            *self._window(),
             ("grpc.max_receive_message_length", self.max_receive_bytes),
             ("grpc.max_send_message_length", self.max_send_bytes),
             ("grpc.max_metadata_size", self.max_metadata_bytes),
@@ -52,6 +56,11 @@ class RpcLimits:
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.max_pings_without_data", 0),
         ]
+
+    def _window(self) -> list[tuple[str, int]]:
+        if self.receive_window_bytes is None:
+            return []
+        return [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", self.receive_window_bytes)]
 
 
 DEFAULT_LIMITS: Final = RpcLimits()

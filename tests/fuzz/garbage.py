@@ -117,7 +117,8 @@ def large_headers(chance: Random) -> bytes:
 def no_text(chance: Random) -> bytes:
     """A path, a name or a value that is no UTF-8."""
     bad = bytes((chance.randrange(0xF8, 0x100),))
-    return BEGIN + frame(HEADERS, 4, 1, headers(*call_of(b"/" + bad), (b"x-" + bad, bad)))
+    call = chance.choice((call_of(b"/" + bad), (*_CALL, (b"x-text", bad)), (*_CALL, (b"x-" + bad, b"y"))))
+    return BEGIN + frame(HEADERS, 4, 1, headers(*call))
 
 
 def bad_headers(chance: Random) -> bytes:

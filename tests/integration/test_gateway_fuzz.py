@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(420)]
 
 GOOD = [f"GOOD-{number:03d}" for number in range(10)]
 BAD = tuple(f"BAD-{number:03d}" for number in range(20))
-BURSTS, FRAMES = 10_000, 5_000
+BURSTS, FRAMES = 10_000, 3_000
 #: One round of an attack, and the quiet before it, seconds.
 ATTACKS_S, QUIET_S = 20.0, 5.0
 #: How much longer the slowest hundredth of batches may take, times; and what a busy machine's timers add, seconds.

@@ -74,6 +74,24 @@ async def test_an_oversize_header_is_refused(rpc: Site) -> None:
     assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+@pytest.mark.parametrize(("size", "taken"), [(900_000, True), (5_000_000, False)])
+async def test_a_message_that_is_refused_for_its_size_is_not_even_carried(rpc: Site, size: int, *, taken: bool) -> None:
+    """One that is taken is, however little may be sent ahead."""
+    window = 64 * 1024
+    server = await rpc.vehicle_port(RpcLimits(max_receive_bytes=1_000_000, receive_window_bytes=window))
+    async with Proxy(server.port) as proxy:
+        limits = RpcLimits(max_send_bytes=10_000_000)
+        call = link_grpc.VehicleLinkServiceStub(rpc.channel(proxy.port, "KOMATSU-930E-001", limits)).Connect()
+        report = link.StatusReport(cause="x" * size)
+        with suppress(grpc.aio.AioRpcError):
+            await call.write(link.ConnectRequest(heartbeat_number=7, status_report=report))
+            answer = await asyncio.wait_for(call.read(), 10)
+            assert isinstance(answer, link.ConnectResponse)
+            assert answer.permit.heartbeat_number == 7
+        assert proxy.carried_bytes > size if taken else proxy.carried_bytes < 2 * window
+        assert taken or await call.code() in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INTERNAL)
+
+
 async def test_one_call_more_than_the_limit_is_refused(rpc: Site) -> None:
     entered, may_end = asyncio.Event(), asyncio.Event()
 
@@ -161,6 +179,7 @@ class Proxy:
     def __init__(self, target_port: int) -> None:
         self._target = target_port
         self.swallow = False
+        self.carried_bytes = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> "Proxy":
@@ -181,8 +200,10 @@ class Proxy:
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             while data := await source.read(65_536):
+                self.carried_bytes += len(data)
                 if not self.swallow:
                     sink.write(data)
+                    await sink.drain()
         if not self.swallow:
             sink.close()
 
