@@ -162,7 +162,7 @@ FLUSH_S: Final = 3.0
 DRAIN_S: Final = 5.0
 #: Those that are left then are cut; how long their streams may take to end, seconds.
 STOP_GRACE_S: Final = 1.0
-#: The supervisors of local stack, compose and Kubernetes give a gateway at least so long to end, seconds.
+#: The supervisors of local stack and compose give a gateway at least so long to end, seconds.
 STOP_WITHIN_S: Final = 15.0
 
 
