@@ -212,7 +212,7 @@ async def test_a_flood_is_read_at_its_rate_and_a_stop_overtakes_it(home: Path, t
         await flood.permit()
         assert boottime_s() - began_s > 3 - BURST_S - GRACE_S, "what is behind the flood has waited for all of it"
         assert await running.metric("pitwall_gateway_events_total", kind="held_back") >= 1
-        assert await running.metric("pitwall_gateway_throttles_total", reason="FRAMES_PER_SECOND") == 1
+        assert await running.metric("pitwall_gateway_throttles_total", reason="FRAMES_PER_SECOND") >= 1
 
 
 async def test_a_vehicle_that_does_not_read_is_left_and_holds_nobody_up(site: Site) -> None:
