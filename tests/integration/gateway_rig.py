@@ -165,7 +165,7 @@ class GatewayProcess:
     @property
     def log(self) -> str:
         """Since the last start."""
-        return (self.folder / "gateway.log").read_bytes()[self._log_start :].decode()
+        return (self.folder / "gateway.log").read_bytes()[self._log_start :].decode(errors="replace")
 
     async def address(self) -> str:
         """Of its port for vehicles, as it logs it itself."""

@@ -31,7 +31,8 @@ BATCHES = 1_000
 DEAF_S = 10.0
 #: Between two streams of one vehicle, seconds: twice as many a second are turned away.
 PAUSE_S = 0.5
-TELLS_WITHIN_S = 20.0
+#: To end all streams, and to say what came of them, seconds.
+CLOSE_WITHIN_S, TELLS_WITHIN_S = 5.0, 20.0
 
 Came = Counter[str]
 
@@ -209,7 +210,7 @@ async def _attack(kind: str, attack: Attack, pipe: Connection) -> None:
     failed = [repr(task.exception()) for task in tasks if task.done()]
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.wait(tasks, timeout=CLOSE_WITHIN_S)  # those that hang end with the process
     pipe.send((failed, dict(came)))
 
 
