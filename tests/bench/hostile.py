@@ -1,8 +1,8 @@
 """`python -m tests.bench.hostile [--kind KIND] [--seed SEED]`: what healthy vehicles notice of badly behaved ones.
 
 Twenty healthy vehicles bring a thousand readings a second in all to one gateway. Beside them, kind by kind, ten others
-that never read, flood, send too large messages, come and go, send garbage or changed frames, from a process of the
-lowest priority: on a machine of its own it would not take processor time from those that are measured. The time from a
+that never read, flood, send too large messages, come and go, send garbage or changed frames, from a process of
+low priority: on a machine of its own it would not take processor time from those that are measured. The time from a
 batch to its ack is taken before, meanwhile and afterwards.
 """
 

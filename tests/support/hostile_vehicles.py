@@ -1,6 +1,6 @@
 """Vehicles that behave badly, in a process of their own, each kind until it is told to end.
 
-The process has the lowest priority: on the same machine, what it spends must not be taken for what it costs others.
+The process has a low priority: on the same machine, what it spends must not be taken for what it costs others.
 """
 
 import asyncio
@@ -24,15 +24,17 @@ from tests.fuzz.garbage import DATA, DEAF_CALL, Garbler, context_of, frame, mess
 from tests.fuzz.mutate import Mutator
 from tests.integration.gateway_rig import RawVehicle, clock, tls, vehicle, welcomed
 
-NICE = 19
+NICE = 10
 #: Batches of a flood, made before; then they come again.
 BATCHES = 1_000
 #: How long a deaf vehicle waits to be left, seconds.
 DEAF_S = 10.0
 #: Between two streams of one vehicle, seconds: twice as many a second are turned away.
 PAUSE_S = 0.5
+#: Before the next try at a port that takes no connection, seconds.
+PORT_CLOSED_S = 0.05
 #: To end all streams, and to say what came of them, seconds.
-CLOSE_WITHIN_S, TELLS_WITHIN_S = 5.0, 20.0
+CLOSE_WITHIN_S, TELLS_WITHIN_S = 5.0, 60.0
 
 Came = Counter[str]
 
@@ -149,8 +151,12 @@ async def garbage(attack: Attack, number: int, came: Came) -> None:
     paths = tls(attack.home, f"vehicles/{attack.vehicle_ids[number]}")
     garbler = Garbler(attack.address, paths, attack.seed + number)
     while True:
-        came[await asyncio.to_thread(garbler.burst)] += 1
-        came["bursts"] += 1
+        how = await asyncio.to_thread(garbler.burst)
+        came[how] += 1
+        if how == "no connection":  # the port is closed for a moment
+            await asyncio.sleep(PORT_CLOSED_S)
+        else:
+            came["bursts"] += 1
 
 
 async def changed_frames(attack: Attack, number: int, came: Came) -> None:
