@@ -184,10 +184,7 @@ class CommandCore:
     ) -> None:
         """Words of a vehicle; SENT is its gateway's. Words about stops count from every session, they stay true."""
         now = self.registry.now(vehicle_id, at.s)
-        for word in words:
-            if self.ledger.report(now, word.stop_id, word.stage, word.event_ns, word.latched_durably, at.s):
-                actor = gateway_uri if word.stage is Stage.SENT else VEHICLE_URI + vehicle_id
-                self._journal(Record(at.ns, actor, StageReached(*word), vehicle_id))
+        self._take(now, words, gateway_uri, at)
         vehicle = status and self.registry.said(link, vehicle_id, session, status)
         if status and vehicle:
             self._effects.append(Remember(vehicle))
@@ -208,6 +205,27 @@ class CommandCore:
         recorded = self.orders.answered(request_id, vehicle_id, outcome, at.ns)
         if recorded is not None:
             self._journal_order(recorded, VEHICLE_URI + vehicle_id, at)
+
+    # Vehicles on gateways that peers hear, and this one does not
+
+    def told_link(self, stream: int, opened: Opened, at: Moment) -> None:
+        """A vehicle has a link: stops reach it by way of that peer. Orders are for those who hear it themselves."""
+        vehicle = self.registry.told(stream, opened, at.ns)
+        if vehicle is not None:
+            self._effects.append(Remember(vehicle))
+            self.ledger.link(vehicle.now(at.s), at.s)
+
+    def untold_link(self, stream: int, vehicle_ids: Iterable[str] | None, at: Moment) -> None:
+        """These have none any more, as far as that peer knows; all of them, where nothing more comes from it."""
+        for vehicle in self.registry.untold(stream, vehicle_ids):
+            self.ledger.link(vehicle.now(at.s), at.s)
+
+    def told_words(self, peer_uri: str, vehicle_id: str, words: Iterable[Progress], at: Moment) -> bool:
+        """Words of a vehicle and its gateway, passed on. False where nobody has told of that vehicle."""
+        if vehicle_id in self.registry:
+            self._take(self.registry.now(vehicle_id, at.s), words, peer_uri, at)
+            return True
+        return False
 
     # Time
 
@@ -290,6 +308,12 @@ class CommandCore:
             return bool(release.approved_by) and issuers <= {None}
         known = all(stop_id in self.stops for stop_id in release.stop_ids)
         return known and issuers == {release.issuing_vehicle_id}
+
+    def _take(self, now: VehicleNow, words: Iterable[Progress], gateway_uri: str, at: Moment) -> None:
+        for word in words:
+            if self.ledger.report(now, word.stop_id, word.stage, word.event_ns, word.latched_durably, at.s):
+                actor = gateway_uri if word.stage is Stage.SENT else VEHICLE_URI + now.vehicle_id
+                self._journal(Record(at.ns, actor, StageReached(*word), now.vehicle_id))
 
     def _lost(self, vehicle: Vehicle, at: Moment) -> None:
         self.ledger.link(vehicle.now(at.s), at.s)

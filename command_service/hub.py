@@ -15,6 +15,7 @@ from opentelemetry import metrics
 from command_service.core import CommandCore
 from command_service.effects import Ack, Ask, Deliver, Effect, Journal, Moment, Push, Recalled, Remember
 from command_service.events import OrderRecorded, Record
+from command_service.hearing import Hearing, Hears
 from command_service.journal import Journal as Disk
 from command_service.journal import JournalFull
 from command_service.lanes import Lanes
@@ -80,6 +81,7 @@ class Hub:
         self._later = later
         self.watchers = Watchers()
         self.links: dict[int, Link] = {}
+        self.hearing = Hearing()
         self.figures = Figures()
         self._numbers = 0
         self._until: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
@@ -102,6 +104,15 @@ class Hub:
         self.core.dropped(link.number, moment())
         self.carry_out()
 
+    # Peers
+
+    def hears(self, name: str, stream: int, hears: Hears) -> None:
+        """What a peer hears and wants, by its own word on this stream of it; nothing of both once that has ended."""
+        if self.hearing.heard(name, stream, hears.gateways):
+            for peer in self.peers:
+                if peer.name == name:
+                    peer.want(hears.wanted)
+
     # Effects
 
     def carry_out(self) -> None:
@@ -110,8 +121,12 @@ class Hub:
             for effect in effects:
                 self._do(effect)
         touched = self.core.ledger.take_touched()
+        moved = self.core.registry.take_moved()
         if touched:
             self.watchers.wake(touched)
+        if touched or moved:
+            for peer in self.peers:
+                peer.changed(touched, moved)
         if self._until:
             self._check_until()
 
@@ -225,9 +240,17 @@ class Hub:
                 for overdue in self.core.tick(moment()):
                     self._tell(overdue)
                 self.carry_out()
+                self._look_for_gateways()
                 await asyncio.sleep(TICK_S)
             self.figures = self._count()
             self.signals.settle()
+
+    def _look_for_gateways(self) -> None:
+        """Tells each peer which ones this one hears, and asks for what it lacks."""
+        own = frozenset(link.gateway for link in self.links.values())
+        asked = self.hearing.ask(own, [peer.name for peer in self.peers if peer.greeted], boottime_s())
+        for peer in self.peers:
+            peer.hears(Hears(own, asked.get(peer.name, frozenset())))
 
     def _tell(self, overdue: Overdue) -> None:
         after = overdue.last_stage.name

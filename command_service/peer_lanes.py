@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from command_service.effects import Ack, Awaited
 from command_service.events import OrderRecorded
+from command_service.hearing import Hears
 from command_service.lanes import in_chunks
 from pitwall.domain.stop_set import Release, SetDelta
 
@@ -35,8 +36,8 @@ class Told:
 
 
 class PeerLanes:
-    """Of one stream to one peer. After the beginning, sets go ahead of waiting releases; orders, which the peer merely
-    remembers, go last."""
+    """Of one stream to one peer. After the beginning, sets go ahead of waiting releases, and those of the newest word
+    about who hears which gateway; orders, which the peer merely remembers, go last."""
 
     def __init__(self, whole: SetDelta, waiting: Sequence[Release]) -> None:
         self._opening: deque[tuple[SetDelta, tuple[Release, ...]]] = deque((part, ()) for part in in_chunks(whole))
@@ -45,6 +46,7 @@ class PeerLanes:
         self.opening_frames = len(self._opening)
         self._sets: deque[SetDelta] = deque()
         self._waiting: deque[Release] = deque()
+        self._hears: Hears | None = None
         self._orders: deque[OrderRecorded] = deque()
         self._number = 0
         self._unacked: dict[int, tuple[Ack, ...]] = {}
@@ -55,10 +57,13 @@ class PeerLanes:
     def ask(self, release: Release) -> None:
         self._waiting.append(release)
 
+    def hear(self, hears: Hears) -> None:
+        self._hears = hears
+
     def order(self, record: OrderRecorded) -> None:
         self._orders.append(record)
 
-    def next(self) -> Told | OrderRecorded | None:
+    def next(self) -> Told | Hears | OrderRecorded | None:
         """The frame to write now, taken out of its lane."""
         if self._opening:
             return self._tell(*self._opening.popleft())
@@ -66,6 +71,9 @@ class PeerLanes:
             return self._tell(self._sets.popleft(), ())
         if self._waiting:
             return self._tell(SetDelta(), (self._waiting.popleft(),))
+        if self._hears is not None:
+            hears, self._hears = self._hears, None
+            return hears
         return self._orders.popleft() if self._orders else None
 
     def _tell(self, delta: SetDelta, waiting: tuple[Release, ...]) -> Told:

@@ -14,6 +14,7 @@ from command_service.link_streams import HELLO_TIMEOUT_S, LINK_LIMITS, WRITE_STA
 from command_service.peer import Peer
 from command_service.peer_lanes import PeerLanes
 from command_service.peer_wire import frame_to, hello_to
+from command_service.relay import Relay
 from pitwall import logs
 from pitwall.rpc.channel import jitter_s, open_channel
 from pitwall.rpc.streams import Readable, read
@@ -88,16 +89,14 @@ class PeerLink:
         """The lanes with all that is known now. Returns the hello that says how much that is."""
         core = self._hub.core
         lanes = PeerLanes(core.stops.snapshot(), core.releases.waiting_releases())
-        self._peer.begin(lanes)
+        self._peer.begin(lanes, Relay(core.registry, core.ledger))
         return hello_to(core.name, complete=core.recall.complete, opening_frames=lanes.opening_frames)
 
     async def _write(self, call: _Call, hello: peer_pb2.PeerFrame) -> None:
-        lanes = self._peer.lanes
-        assert lanes is not None, "the stream has begun"
         await _put(call, hello)
         while True:
             await self._peer.rung()
-            while (frame := lanes.next()) is not None:
+            while (frame := self._peer.next()) is not None:
                 await _put(call, frame_to(frame))
 
     async def _read(self, call: _Call) -> None:

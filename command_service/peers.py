@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from itertools import count
 from typing import Final
 
 import grpc
@@ -9,6 +10,7 @@ from haul.link.v1 import peer_link_service_pb2 as peer_pb2
 from haul.link.v1 import peer_link_service_pb2_grpc as peer_grpc
 from opentelemetry import metrics
 
+from command_service.hearsay import Hearsay
 from command_service.hub import Hub, moment
 from command_service.link_streams import WRITE_STALL_S, check_hello, first_frame, side_by_side
 from command_service.peer_lanes import Inbox
@@ -34,6 +36,7 @@ class PeerLinkServicer(peer_grpc.PeerLinkServiceServicer):
     def __init__(self, hub: Hub, peers: Iterable[str]) -> None:
         self._hub, self._peers = hub, frozenset(peers)
         self._stopping = asyncio.Event()
+        self._numbers = count(1)
         meter = metrics.get_meter("command_service.peers")
         self._invalid = Tally(meter, "pitwall.peer.invalid", "Values from peers not taken")
 
@@ -48,13 +51,15 @@ class PeerLinkServicer(peer_grpc.PeerLinkServiceServicer):
         await _put(context, hello_to(core.name, complete=core.recall.complete))
         hello = await self._hello(context)
         inbox = Inbox(hello.opening_frames)
+        hearsay = Hearsay(self._hub, hello.command_service, current_identity().uri, next(self._numbers), self._skip)
         _log.info("peer attached", peer=hello.command_service, complete=hello.journal_complete)
         try:
-            await side_by_side(self._stopping, self._read(inbox, context), self._write(hello, inbox, context))
+            await side_by_side(self._stopping, self._read(inbox, hearsay, context), self._write(hello, inbox, context))
         except TimeoutError:
             # The handler ends without a status: telling one to a peer that does not read would hang.
             _log.warning("peer does not read, cut off", peer=hello.command_service)
         finally:
+            hearsay.end()
             _log.info("peer detached", peer=hello.command_service)
 
     async def _hello(self, context: _Context) -> peer_pb2.PeerHello:
@@ -68,7 +73,7 @@ class PeerLinkServicer(peer_grpc.PeerLinkServiceServicer):
             raise PermissionDenied("NOT_A_PEER", text)
         return hello
 
-    async def _read(self, inbox: Inbox, context: _Context) -> None:
+    async def _read(self, inbox: Inbox, hearsay: Hearsay, context: _Context) -> None:
         uri = current_identity().uri
         while (request := await _next(context)) is not None:
             frame = request.frame
@@ -77,6 +82,12 @@ class PeerLinkServicer(peer_grpc.PeerLinkServiceServicer):
                     self._told(frame.replicate, inbox, uri)
                 case "order":
                     self._order(frame, uri)
+                case "hearing":
+                    hearsay.hearing(frame.hearing)
+                case "session_news":
+                    hearsay.links(frame.session_news)
+                case "reports":
+                    hearsay.words(frame.reports)
                 case other:
                     self._skip(uri, other or "body", "is none that this version takes here")
 

@@ -3,6 +3,9 @@
 Pure. A vehicle is known from the first session that a gateway tells of, and stays known. Sessions are ordered by
 (boot_epoch, connect_count); the newest one wins and older ones are to be closed, wherever they are. A link is one
 stream from one gateway, named by a number of ours; when it is gone, so are the sessions on it.
+
+Of vehicles on gateways that have no stream to this command service its peers tell. Such a vehicle is in reach of stops,
+and has no link for orders.
 """
 
 from collections.abc import Iterable
@@ -65,7 +68,10 @@ class Pulse:
 
 @dataclass(slots=True)
 class Vehicle:
-    """`since_ns`: since when it is connected or lost. `heard_s`: when a pulse last brought a newer heartbeat."""
+    """`since_ns`: since when it is connected or lost. `heard_s`: when a pulse last brought a newer heartbeat.
+
+    `told_by`: the streams of peers that say that it has a link elsewhere.
+    """
 
     vehicle_id: str
     session: Session
@@ -78,9 +84,11 @@ class Vehicle:
     silent: bool = False
     heard_s: float | None = None
     pulse: Pulse = field(default_factory=lambda: Pulse(0))
+    told_by: set[int] = field(default_factory=set)
 
     @property
     def connected(self) -> bool:
+        """To a gateway with a stream to this command service."""
         return self.link is not None and not self.silent
 
     @property
@@ -96,7 +104,8 @@ class Vehicle:
         """As a stop meets it at this moment."""
         fresh = self.connected and self.pulse.at_s is not None and now_s - self.pulse.at_s <= SPEED_MAX_AGE_S
         speed = self.pulse.speed_kph if fresh else None
-        return VehicleNow(self.vehicle_id, self.connected, True, speed, self.deceleration_mps2)
+        linked = self.connected or bool(self.told_by)
+        return VehicleNow(self.vehicle_id, linked, True, speed, self.deceleration_mps2)
 
 
 class CloseOlder(NamedTuple):
@@ -113,6 +122,8 @@ class Registry:
     def __init__(self) -> None:
         self._vehicles: dict[str, Vehicle] = {}
         self._links: dict[int, dict[str, Session]] = {}  # every session that a gateway says is open, older ones too
+        self._told: dict[int, set[str]] = {}  # by the stream of a peer: vehicles that have a link, as it says
+        self._moved: set[str] = set()
         #: Sessions of vehicles beyond MAX_VEHICLES that were not taken.
         self.refused = 0
 
@@ -161,6 +172,7 @@ class Registry:
             vehicle = self._add(opened, now_ns)
         older = self._older(link, vehicle, opened)
         self._links.setdefault(link, {})[opened.vehicle_id] = opened.session
+        self._moved.add(opened.vehicle_id)
         self._bind(vehicle, link, gateway, opened, now_ns)
         return vehicle, older
 
@@ -180,9 +192,12 @@ class Registry:
             vehicle.since_ns = now_ns
         same = vehicle.session == opened.session
         vehicle.pulse = Pulse(max(opened.heartbeat_number, vehicle.pulse.heartbeat_number if same else 0))
-        vehicle.session, vehicle.link, vehicle.gateway = opened.session, link, gateway
+        vehicle.link, vehicle.gateway = link, gateway
         vehicle.silent, vehicle.heard_s = False, None
-        vehicle.status = opened.status
+        self._renew(vehicle, opened)
+
+    def _renew(self, vehicle: Vehicle, opened: Opened) -> None:
+        vehicle.session, vehicle.status = opened.session, opened.status
         vehicle.software_version = opened.software_version
         vehicle.deceleration_mps2 = opened.deceleration_mps2 or None
 
@@ -204,7 +219,42 @@ class Registry:
         if vehicle.connected:
             vehicle.since_ns = now_ns
         vehicle.link, vehicle.silent = None, False
+        self._moved.add(vehicle.vehicle_id)
         return vehicle
+
+    def take_moved(self) -> set[str]:
+        """Vehicles whose link here has come or gone since this was last asked."""
+        moved, self._moved = self._moved, set()
+        return moved
+
+    # What peers say
+
+    def told(self, stream: int, opened: Opened, now_ns: int) -> Vehicle | None:
+        """A peer says that a vehicle has this session, somewhere that is not heard here. None where there is no room
+        for one more vehicle."""
+        vehicle = self._vehicles.get(opened.vehicle_id)
+        if vehicle is None:
+            if len(self._vehicles) >= MAX_VEHICLES:
+                self.refused += 1
+                return None
+            vehicle = self._add(opened, now_ns)
+        if vehicle.link is None and opened.session >= vehicle.session:
+            self._renew(vehicle, opened)
+        vehicle.told_by.add(stream)
+        self._told.setdefault(stream, set()).add(opened.vehicle_id)
+        return vehicle
+
+    def untold(self, stream: int, vehicle_ids: Iterable[str] | None = None) -> list[Vehicle]:
+        """The peer says so no more of these vehicles; of none at all where its stream has ended."""
+        told = self._told.get(stream, set())
+        gone = sorted(told if vehicle_ids is None else told.intersection(vehicle_ids))
+        told.difference_update(gone)
+        if not told:
+            self._told.pop(stream, None)
+        vehicles = [self._vehicles[vehicle_id] for vehicle_id in gone]
+        for vehicle in vehicles:
+            vehicle.told_by.discard(stream)
+        return vehicles
 
     # What vehicles say
 
@@ -228,6 +278,7 @@ class Registry:
         if not vehicle.silent or vehicle.heard_s != now_s:
             return None
         vehicle.silent, vehicle.since_ns = False, now_ns
+        self._moved.add(vehicle_id)
         return vehicle
 
     def tick(self, now_s: float, now_ns: int) -> list[Vehicle]:
@@ -237,6 +288,7 @@ class Registry:
             for vehicle in map(self._vehicles.__getitem__, sessions):
                 if vehicle.connected and vehicle.heard_s is not None and now_s - vehicle.heard_s > SILENT_AFTER_S:
                     vehicle.silent, vehicle.since_ns = True, now_ns
+                    self._moved.add(vehicle.vehicle_id)
                     fallen.append(vehicle)
         return fallen
 

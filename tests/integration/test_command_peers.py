@@ -13,6 +13,7 @@ from haul.command.v1 import command_service_pb2 as command_pb2
 from haul.command.v1 import order_pb2, stop_pb2
 from haul.link.v1 import peer_link_service_pb2 as peer_pb2
 from haul.link.v1.peer_link_service_pb2_grpc import PeerLinkServiceStub
+from haul.telemetry.v1 import telemetry_pb2
 
 from command_service.core import CommandCore
 from command_service.peer import Peer
@@ -21,7 +22,20 @@ from pitwall.ids import uuid7
 from pitwall.rpc.channel import open_channel
 from pitwall.rpc.errors import from_rpc_error
 from pitwall.tls import channel_credentials
-from tests.integration.command_rig import FLEET, Operator, RawGateway, Site, make_home, running, session, tls, vehicles
+from tests.integration.command_rig import (
+    BRAKING,
+    FLEET,
+    RECEIVED,
+    STANDSTILL,
+    Operator,
+    RawGateway,
+    Site,
+    make_home,
+    running,
+    session,
+    tls,
+    vehicles,
+)
 from tests.support.ports import free_port
 
 A, B = "KOMATSU-930E-001", "KOMATSU-980E-002"
@@ -144,6 +158,39 @@ async def test_what_was_stopped_while_one_was_away_it_hears_when_it_comes_back(m
     await members.start(THREE)
     state = await members.stop(THREE, stop_id, 3)
     assert state.active
+
+
+# What vehicles say
+
+
+async def test_one_that_hears_no_gateway_shows_what_its_peers_hear(members: Members) -> None:
+    await members.start(ONE, TWO, THREE)
+    await members.exchanged(ONE, TWO, THREE)
+    gateways = [await members.gateway(name) for name in (TWO, THREE)]
+    for gateway in gateways:
+        await gateway.exchanged(session(A), session(B))
+    operator = await members.operator(ONE)
+    stop_id = (await operator.stopped(FLEET)).stop.stop_id
+    await members.until(ONE, lambda core: core.ledger.summary(stop_id).pending == 2)
+    for gateway in gateways:
+        await gateway.frame("stop_set", 2)
+        await gateway.say(A, stop_id, RECEIVED, BRAKING, STANDSTILL, durably=True)
+    state = await operator.until(stop_id, lambda state: state.summary.standstill == 1)
+    assert (state.summary.in_scope, state.summary.pending, state.summary.unreachable) == (2, 1, 0)
+    [there] = [vehicle for vehicle in state.vehicles if vehicle.vehicle_id == A]
+    assert there.latched_durably
+    assert [one.stage for one in there.progress][-3:] == [RECEIVED, BRAKING, STANDSTILL]
+    # It has no link for orders, and says so.
+    assert (await operator.motion(A)).connectivity == telemetry_pb2.CONNECTIVITY_LOST
+    # When it hears the gateways itself it asks nobody; without all of that it knows nothing of them.
+    mine = await members.gateway(ONE)
+    await mine.exchanged(session(A, 1, stop_id), session(B))
+    await members.until(ONE, lambda core: not any(v.told_by for v in core.registry.vehicles()))
+    assert members.core(ONE).ledger.summary(stop_id).unreachable == 0
+    mine.call.cancel()
+    await members.until(ONE, lambda core: core.ledger.summary(stop_id).pending == 1)
+    await members.end(TWO, THREE)
+    await members.until(ONE, lambda core: core.ledger.summary(stop_id).unreachable == 2)
 
 
 # Releases

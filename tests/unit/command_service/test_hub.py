@@ -11,6 +11,7 @@ from haul.link.v1 import vehicle_link_service_pb2 as vehicle_pb2
 
 from command_service.events import OrderRecorded
 from command_service.feed import Feed
+from command_service.hearing import Hears
 from command_service.hub import RELAY_S, Hub
 from command_service.journal import Journal
 from command_service.lanes import CloseFrame, SetFrame
@@ -147,12 +148,12 @@ async def test_a_gateway_that_is_gone_takes_its_links_and_orders_with_it(hub: Hu
 # Peers
 
 
-def told(hub: Hub) -> list[list[Told | OrderRecorded]]:
+def told(hub: Hub) -> list[list[Told | Hears | OrderRecorded]]:
     """What is in the lanes of each peer."""
     return [drained(peer.lanes) for peer in hub.peers if peer.lanes is not None]
 
 
-def drained(lanes: PeerLanes) -> list[Told | OrderRecorded]:
+def drained(lanes: PeerLanes) -> list[Told | Hears | OrderRecorded]:
     frames = []
     while (frame := lanes.next()) is not None:
         frames.append(frame)

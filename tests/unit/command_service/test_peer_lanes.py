@@ -6,6 +6,7 @@ import pytest
 
 from command_service.effects import Ack, Awaited
 from command_service.events import OrderRecorded
+from command_service.hearing import Hears
 from command_service.link_streams import LINK_LIMITS
 from command_service.peer_lanes import Inbox, PeerLanes, Told
 from command_service.peer_wire import frame_to, told_from
@@ -24,7 +25,7 @@ def set_of(*stop_ids: str) -> SetDelta:
     return SetDelta(tuple(map(stop, stop_ids)))
 
 
-def drained(lanes: PeerLanes) -> list[Told | OrderRecorded]:
+def drained(lanes: PeerLanes) -> list[Told | Hears | OrderRecorded]:
     frames = []
     while (frame := lanes.next()) is not None:
         frames.append(frame)

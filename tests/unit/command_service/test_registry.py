@@ -159,3 +159,65 @@ def test_lost_is_without_a_link_unless_its_last_word_was_offline() -> None:
     registry.said(ONE, "B", OLD, Status(status=VehicleStatus.OFFLINE))
     registry.dropped(ONE, 50)
     assert (registry.lost_count, registry.connected_count) == (1, 0)
+
+
+# What peers say
+
+
+def linked(registry: Registry, vehicle_id: str = "A") -> bool:
+    return registry.now(vehicle_id, 0.0).linked
+
+
+def test_one_that_a_peer_hears_is_in_reach_of_stops_and_has_no_link_for_orders() -> None:
+    registry = Registry()
+    vehicle = registry.told(1, opened(OLD), 10)
+    assert vehicle is not None
+    assert linked(registry)
+    assert (vehicle.connected, vehicle.connectivity, registry.connected_count) == (False, Connectivity.LOST, 0)
+    assert (vehicle.session, vehicle.deceleration_mps2) == (OLD, 2.0)
+    assert registry.untold(1, ["A", "nobody"]) == [vehicle]
+    assert not linked(registry)
+
+
+def test_it_is_in_reach_as_long_as_anybody_hears_it() -> None:
+    registry, vehicle = known()
+    for stream in (1, 2):
+        registry.told(stream, opened(OLD), 20)
+    registry.dropped(ONE, 30)
+    assert linked(registry)
+    assert registry.untold(1) == [vehicle]
+    assert linked(registry)
+    assert registry.untold(2) == [vehicle]
+    assert not linked(registry)
+    assert registry.untold(2) == []
+
+
+def test_what_a_peer_tells_never_replaces_what_is_heard_here() -> None:
+    registry, vehicle = known(OLD)
+    registry.told(1, opened(NEW), 20)
+    assert (vehicle.session, vehicle.link) == (OLD, ONE)
+    registry.dropped(ONE, 30)
+    registry.told(1, opened(Session(6, 9)), 40)
+    assert vehicle.session == OLD, "an older one is none"
+    registry.told(1, opened(NEW), 50)
+    assert vehicle.session == NEW
+
+
+def test_a_vehicle_too_many_is_not_taken_from_a_peer_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("command_service.registry.MAX_VEHICLES", 1)
+    registry, _ = known()
+    assert registry.told(1, opened(OLD, "B"), 20) is None
+    assert (len(registry), registry.refused) == (1, 1)
+
+
+def test_whose_link_has_come_or_gone_is_asked_for_once() -> None:
+    registry, _ = known()
+    assert (registry.take_moved(), registry.take_moved()) == ({"A"}, set())
+    registry.pulse(ONE, "A", Pulse(6), 100.0, 20)
+    assert registry.take_moved() == set()
+    registry.tick(101.0 + SILENT_AFTER_S, 30)
+    assert registry.take_moved() == {"A"}
+    registry.pulse(ONE, "A", Pulse(7), 110.0, 40)
+    assert registry.take_moved() == {"A"}
+    registry.closed(ONE, "A", OLD, 50)
+    assert registry.take_moved() == {"A"}

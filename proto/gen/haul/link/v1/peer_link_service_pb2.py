@@ -28,7 +28,7 @@ from haul.command.v1 import stop_pb2 as haul_dot_command_dot_v1_dot_stop__pb2
 from haul.link.v1 import gateway_link_service_pb2 as haul_dot_link_dot_v1_dot_gateway__link__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$haul/link/v1/peer_link_service.proto\x12\x0chaul.link.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bhaul/command/v1/order.proto\x1a\x1ahaul/command/v1/stop.proto\x1a\'haul/link/v1/gateway_link_service.proto\"9\n\x0f\x45xchangeRequest\x12&\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x17.haul.link.v1.PeerFrame\":\n\x10\x45xchangeResponse\x12&\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x17.haul.link.v1.PeerFrame\"\xfb\x01\n\tPeerFrame\x12(\n\x05hello\x18\x01 \x01(\x0b\x32\x17.haul.link.v1.PeerHelloH\x00\x12,\n\treplicate\x18\x02 \x01(\x0b\x32\x17.haul.link.v1.ReplicateH\x00\x12,\n\tjournaled\x18\x03 \x01(\x0b\x32\x17.haul.link.v1.JournaledH\x00\x12\x31\n\x0csession_news\x18\x04 \x01(\x0b\x32\x19.haul.link.v1.SessionNewsH\x00\x12-\n\x05order\x18\x05 \x01(\x0b\x32\x1c.haul.command.v1.OrderRecordH\x00\x42\x06\n\x04\x62ody\"\x8c\x02\n\tPeerHello\x12\x17\n\x0f\x63ommand_service\x18\x01 \x01(\t\x12*\n\x08stop_set\x18\x02 \x01(\x0b\x32\x18.haul.command.v1.StopSet\x12\x34\n\x12requested_releases\x18\x03 \x03(\x0b\x32\x18.haul.command.v1.Release\x12\x18\n\x10journal_complete\x18\x04 \x01(\x08\x12\x38\n\x14journal_started_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10protocol_version\x18\x06 \x01(\r\x12\x16\n\x0eopening_frames\x18\x07 \x01(\r\"\x83\x01\n\tReplicate\x12\x14\n\x0creplicate_id\x18\x01 \x01(\x04\x12*\n\x08stop_set\x18\x02 \x01(\x0b\x32\x18.haul.command.v1.StopSet\x12\x34\n\x12requested_releases\x18\x03 \x03(\x0b\x32\x18.haul.command.v1.Release\"!\n\tJournaled\x12\x14\n\x0creplicate_id\x18\x01 \x01(\x04\"g\n\x0bSessionNews\x12+\n\x06opened\x18\x01 \x03(\x0b\x32\x1b.haul.link.v1.SessionOpened\x12+\n\x06\x63losed\x18\x02 \x03(\x0b\x32\x1b.haul.link.v1.SessionClosed2`\n\x0fPeerLinkService\x12M\n\x08\x45xchange\x12\x1d.haul.link.v1.ExchangeRequest\x1a\x1e.haul.link.v1.ExchangeResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$haul/link/v1/peer_link_service.proto\x12\x0chaul.link.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bhaul/command/v1/order.proto\x1a\x1ahaul/command/v1/stop.proto\x1a\'haul/link/v1/gateway_link_service.proto\"9\n\x0f\x45xchangeRequest\x12&\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x17.haul.link.v1.PeerFrame\":\n\x10\x45xchangeResponse\x12&\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x17.haul.link.v1.PeerFrame\"\xd6\x02\n\tPeerFrame\x12(\n\x05hello\x18\x01 \x01(\x0b\x32\x17.haul.link.v1.PeerHelloH\x00\x12,\n\treplicate\x18\x02 \x01(\x0b\x32\x17.haul.link.v1.ReplicateH\x00\x12,\n\tjournaled\x18\x03 \x01(\x0b\x32\x17.haul.link.v1.JournaledH\x00\x12\x31\n\x0csession_news\x18\x04 \x01(\x0b\x32\x19.haul.link.v1.SessionNewsH\x00\x12-\n\x05order\x18\x05 \x01(\x0b\x32\x1c.haul.command.v1.OrderRecordH\x00\x12(\n\x07hearing\x18\x06 \x01(\x0b\x32\x15.haul.link.v1.HearingH\x00\x12/\n\x07reports\x18\x07 \x01(\x0b\x32\x1c.haul.link.v1.VehicleReportsH\x00\x42\x06\n\x04\x62ody\"\x8c\x02\n\tPeerHello\x12\x17\n\x0f\x63ommand_service\x18\x01 \x01(\t\x12*\n\x08stop_set\x18\x02 \x01(\x0b\x32\x18.haul.command.v1.StopSet\x12\x34\n\x12requested_releases\x18\x03 \x03(\x0b\x32\x18.haul.command.v1.Release\x12\x18\n\x10journal_complete\x18\x04 \x01(\x08\x12\x38\n\x14journal_started_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10protocol_version\x18\x06 \x01(\r\x12\x16\n\x0eopening_frames\x18\x07 \x01(\r\"\x83\x01\n\tReplicate\x12\x14\n\x0creplicate_id\x18\x01 \x01(\x04\x12*\n\x08stop_set\x18\x02 \x01(\x0b\x32\x18.haul.command.v1.StopSet\x12\x34\n\x12requested_releases\x18\x03 \x03(\x0b\x32\x18.haul.command.v1.Release\"!\n\tJournaled\x12\x14\n\x0creplicate_id\x18\x01 \x01(\x04\"+\n\x07Hearing\x12\x10\n\x08gateways\x18\x01 \x03(\t\x12\x0e\n\x06wanted\x18\x02 \x03(\t\"g\n\x0bSessionNews\x12+\n\x06opened\x18\x01 \x03(\x0b\x32\x1b.haul.link.v1.SessionOpened\x12+\n\x06\x63losed\x18\x02 \x03(\x0b\x32\x1b.haul.link.v1.SessionClosed2`\n\x0fPeerLinkService\x12M\n\x08\x45xchange\x12\x1d.haul.link.v1.ExchangeRequest\x1a\x1e.haul.link.v1.ExchangeResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,15 +40,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXCHANGERESPONSE']._serialized_start=244
   _globals['_EXCHANGERESPONSE']._serialized_end=302
   _globals['_PEERFRAME']._serialized_start=305
-  _globals['_PEERFRAME']._serialized_end=556
-  _globals['_PEERHELLO']._serialized_start=559
-  _globals['_PEERHELLO']._serialized_end=827
-  _globals['_REPLICATE']._serialized_start=830
-  _globals['_REPLICATE']._serialized_end=961
-  _globals['_JOURNALED']._serialized_start=963
-  _globals['_JOURNALED']._serialized_end=996
-  _globals['_SESSIONNEWS']._serialized_start=998
-  _globals['_SESSIONNEWS']._serialized_end=1101
-  _globals['_PEERLINKSERVICE']._serialized_start=1103
-  _globals['_PEERLINKSERVICE']._serialized_end=1199
+  _globals['_PEERFRAME']._serialized_end=647
+  _globals['_PEERHELLO']._serialized_start=650
+  _globals['_PEERHELLO']._serialized_end=918
+  _globals['_REPLICATE']._serialized_start=921
+  _globals['_REPLICATE']._serialized_end=1052
+  _globals['_JOURNALED']._serialized_start=1054
+  _globals['_JOURNALED']._serialized_end=1087
+  _globals['_HEARING']._serialized_start=1089
+  _globals['_HEARING']._serialized_end=1132
+  _globals['_SESSIONNEWS']._serialized_start=1134
+  _globals['_SESSIONNEWS']._serialized_end=1237
+  _globals['_PEERLINKSERVICE']._serialized_start=1239
+  _globals['_PEERLINKSERVICE']._serialized_end=1335
 # @@protoc_insertion_point(module_scope)

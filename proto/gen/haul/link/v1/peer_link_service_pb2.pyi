@@ -75,6 +75,8 @@ class PeerFrame(_message.Message):
     JOURNALED_FIELD_NUMBER: _builtins.int
     SESSION_NEWS_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int
+    HEARING_FIELD_NUMBER: _builtins.int
+    REPORTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___PeerHello: ...
     @_builtins.property
@@ -87,6 +89,12 @@ class PeerFrame(_message.Message):
     def order(self) -> _order_pb2.OrderRecord:
         """Orders already executed, so that a repeated request_id gets the same answer at any command service."""
 
+    @_builtins.property
+    def hearing(self) -> Global___Hearing: ...
+    @_builtins.property
+    def reports(self) -> _gateway_link_service_pb2.VehicleReports:
+        """What is known of stops at vehicles of gateways that were asked for. Every stage so far, not just the newest."""
+
     def __init__(
         self,
         *,
@@ -95,12 +103,14 @@ class PeerFrame(_message.Message):
         journaled: Global___Journaled | None = ...,
         session_news: Global___SessionNews | None = ...,
         order: _order_pb2.OrderRecord | None = ...,
+        hearing: Global___Hearing | None = ...,
+        reports: _gateway_link_service_pb2.VehicleReports | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "hello", b"hello", "journaled", b"journaled", "order", b"order", "replicate", b"replicate", "session_news", b"session_news"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "hearing", b"hearing", "hello", b"hello", "journaled", b"journaled", "order", b"order", "replicate", b"replicate", "reports", b"reports", "session_news", b"session_news"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "hello", b"hello", "journaled", b"journaled", "order", b"order", "replicate", b"replicate", "session_news", b"session_news"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "hearing", b"hearing", "hello", b"hello", "journaled", b"journaled", "order", b"order", "replicate", b"replicate", "reports", b"reports", "session_news", b"session_news"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "replicate", "journaled", "session_news", "order"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "replicate", "journaled", "session_news", "order", "hearing", "reports"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -209,8 +219,40 @@ class Journaled(_message.Message):
 Global___Journaled: _TypeAlias = Journaled  # noqa: Y015
 
 @_typing.final
+class Hearing(_message.Message):
+    """Which gateways have a stream to the sender. Sent when it changes; the last one counts, and the stream's end is an empty
+    one.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GATEWAYS_FIELD_NUMBER: _builtins.int
+    WANTED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def gateways(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """By their names."""
+
+    @_builtins.property
+    def wanted(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those that the sender lacks and the receiver has: the receiver is asked to tell of the vehicles on them."""
+
+    def __init__(
+        self,
+        *,
+        gateways: _abc.Iterable[_builtins.str] | None = ...,
+        wanted: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gateways", b"gateways", "wanted", b"wanted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Hearing: _TypeAlias = Hearing  # noqa: Y015
+
+@_typing.final
 class SessionNews(_message.Message):
-    """Where vehicles are connected, so that the newest session wins everywhere."""
+    """Vehicles on gateways that were asked for: who has a link to one, and who has it no more."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

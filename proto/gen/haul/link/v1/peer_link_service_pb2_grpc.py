@@ -52,6 +52,8 @@ class PeerLinkServiceServicer:
         """The called one speaks first: PeerHello. Then the caller tells what it knows from that moment on, so that whoever has
         lost its journal hears nothing that is older than its loss: PeerHello, its whole stop set and its waiting releases in
         Replicate frames, then what is new as it comes. The called one answers Journaled for each frame that it has on disk.
+        The caller says too which gateways it hears (Hearing), and tells of the vehicles on those that the called one, in a
+        Hearing on its own stream, has asked for.
         The other direction is the other one's call, so between two command services there are two streams.
         PERMISSION_DENIED: not a command service's certificate. Reconnect after any error, with jitter.
         """
