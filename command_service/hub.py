@@ -67,6 +67,7 @@ class Figures:
     overdue: int = 0
     orders: int = 0
     watchers: int = 0
+    by_peers: int = 0
 
 
 def moment() -> Moment:
@@ -82,6 +83,7 @@ class Hub:
         self.watchers = Watchers()
         self.links: dict[int, Link] = {}
         self.hearing = Hearing()
+        self.asked: Mapping[str, frozenset[str]] = {}
         self.figures = Figures()
         self._numbers = 0
         self._until: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
@@ -248,9 +250,9 @@ class Hub:
     def _look_for_gateways(self) -> None:
         """Tells each peer which ones this one hears, and asks for what it lacks."""
         own = frozenset(link.gateway for link in self.links.values())
-        asked = self.hearing.ask(own, [peer.name for peer in self.peers if peer.greeted], boottime_s())
+        self.asked = self.hearing.ask(own, [peer.name for peer in self.peers if peer.greeted], boottime_s())
         for peer in self.peers:
-            peer.hears(Hears(own, asked.get(peer.name, frozenset())))
+            peer.hears(Hears(own, self.asked.get(peer.name, frozenset())))
 
     def _tell(self, overdue: Overdue) -> None:
         after = overdue.last_stage.name
@@ -275,4 +277,5 @@ class Hub:
             overdue=core.ledger.overdue,
             orders=core.orders.under_way,
             watchers=self.watchers.count,
+            by_peers=sum(map(len, self.asked.values())),
         )

@@ -197,7 +197,7 @@ class CommandService:
         registry, links, recall = self.hub.core.registry, self.hub.links, self.hub.core.recall
         parts = {
             "journal": Part(self.journal.healthy(boottime_s()), self.journal.trouble or f"at {self.journal.sequence}"),
-            "gateways": Part(bool(links), f"{len(links)} attached", required=False),
+            "gateways": Part(bool(links), self._gateways_attached(), required=False),
             "vehicles": Part(True, f"{registry.connected_count} connected of {len(registry)}", required=False),
         }
         if self.hub.peers:
@@ -211,6 +211,11 @@ class CommandService:
             parts["vehicle-commands"] = Part(self._exporter.healthy, self._exporter.detail, required=False)
         return parts
 
+    def _gateways_attached(self) -> str:
+        asked = self.hub.asked.items()
+        by_peers = "".join(f", {', '.join(sorted(gateways))} by {peer}" for peer, gateways in sorted(asked))
+        return f"{len(self.hub.links)} attached{by_peers}"
+
     def _measure(self) -> None:
         meter, hub = metrics.get_meter("command_service"), self.hub
         gauge(meter, "pitwall.gateways.attached", "Streams from gateways", lambda: hub.figures.gateways)
@@ -219,6 +224,8 @@ class CommandService:
         gauge(meter, "pitwall.vehicles.lost", "Without a link, not OFFLINE", lambda: hub.figures.lost)
         gauge(meter, "pitwall.stops.known", "In the ledger, with those released", lambda: hub.figures.stops)
         gauge(meter, "pitwall.stops.active", "Not released for every vehicle", lambda: hub.figures.active)
+        text = "Gateways that peers tell of, and that have no stream to this service"
+        gauge(meter, "pitwall.gateways.by_peers", text, lambda: hub.figures.by_peers)
         text = "Peers that this service tells what it knows"
         gauge(meter, "pitwall.peers.told", text, lambda: sum(peer.greeted for peer in hub.peers))
         text = "Vehicles in scope of stops, once for each stop, by how far they are"

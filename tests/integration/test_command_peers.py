@@ -180,6 +180,7 @@ async def test_one_that_hears_no_gateway_shows_what_its_peers_hear(members: Memb
     [there] = [vehicle for vehicle in state.vehicles if vehicle.vehicle_id == A]
     assert there.latched_durably
     assert [one.stage for one in there.progress][-3:] == [RECEIVED, BRAKING, STANDSTILL]
+    assert members.sites[ONE].service.hub.asked == {TWO: {"gateway-1"}}
     # It has no link for orders, and says so.
     assert (await operator.motion(A)).connectivity == telemetry_pb2.CONNECTIVITY_LOST
     # When it hears the gateways itself it asks nobody; without all of that it knows nothing of them.

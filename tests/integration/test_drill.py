@@ -1,4 +1,4 @@
-"""Drills on real processes: what the vehicle says of its brakes is what its own plant file says."""
+"""Drills on three command services: what the vehicle says of its brakes is what its own plant file says."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ WITHIN_S = 90.0
 @pytest.fixture(scope="module")
 def stack() -> Iterator[RunningStack]:
     """Legs of a quarter of their length: long enough to brake from, short enough to wait for."""
-    with running("drill", vehicles=3, gateways=1, time_scale=4.0, servers=frozenset()) as stack:
+    with running("drill", vehicles=3, gateways=1, time_scale=4.0, command_services=3, servers=frozenset()) as stack:
         yield stack
 
 
@@ -90,20 +90,22 @@ def test_who_gets_no_permits_brakes_in_time_and_holds_until_it_is_resumed(
 ) -> None:
     driving = await_gathering_speed(plant)
     began_t = time.monotonic()
-    told, summary = operator.do("drill", "--kind", "link-loss", driving, "--reason", "monthly")
+    asked = ("--server", stack.address("command-2"))
+    told, summary = operator.do("drill", "--kind", "link-loss", driving, "--reason", "monthly", *asked)
     assert (summary["drill"]["passed"], told["vehicleId"]) == (1, driving)
     braked, stood = brakes_and_stands(plant, driving, began_t)
     assert_as_the_plant_says(told["reaction"], braked, stood)
     assert braked.t - began_t >= seconds(told["reaction"], "brakingAfter"), "the drill began before it was asked for"
     assert operator.motion_state(driving)["motionHold"] == "MOTION_HOLD_LINK_LOST"
     assert_stood_since(plant, driving, stood.t)
-    # The same words stand in the journal, also after the process that wrote them was killed.
-    stack.kill("command-1")
-    stack.await_healthy("command-1")
+    # The same words stand in one journal of the three, also after the process that wrote them was killed.
+    stack.kill("command-2")
+    stack.await_healthy("command-2")
     kept = evidence(operator, told["requestId"])
     assert kept["order"]["outcomes"][0]["reaction"] == told["reaction"]
     assert kept["order"]["order"]["linkLossDrill"] == {"reason": "monthly"}
     assert kept["order"]["order"]["issuedBy"] == "operator"
+    assert kept["commandService"] == "command-2"
     resume_all(operator)
     plant.wait(driving, "it moves again", lambda line: line.permitted, since_t=stood.t)
 
