@@ -10,7 +10,19 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from command_service.effects import Ack, Ask, Awaited, Deliver, Effect, Journal, Moment, Push, Recalled, Remember
+from command_service.effects import (
+    Ack,
+    Ask,
+    Awaited,
+    Deliver,
+    Effect,
+    Journal,
+    Moment,
+    Push,
+    Recalled,
+    Remember,
+    approval,
+)
 from command_service.events import (
     OrderRecorded,
     Record,
@@ -81,7 +93,7 @@ class CommandCore:
         if self.releases.approve(approved):
             self._effects.append(Ask(approved))
             record = Record(at.ns, approved.approved_by, ReleaseApproved(approved))
-            self._journal(record, Ack(Awaited.APPROVAL, approved.release_id))
+            self._journal(record, approval(approved))
 
     def send(
         self, order: Order, etags: Mapping[str, MotionEtag], ended: Mapping[str, OrderOutcome], at: Moment
@@ -105,9 +117,8 @@ class CommandCore:
         if ack.kind is Awaited.REQUEST and member == self.name:
             self.releases.request_journaled(ack.id)
         if ack.kind is Awaited.APPROVAL:
-            release = self.releases.journaled(ack.id, member)
-            if release is not None:
-                self._push(SetDelta((), self._enforce([release], release.approved_by, at)), None)
+            self.releases.journaled(ack.id, ack.content, member)
+            self._put_in_force(at)
 
     def on_disk(self, ack: Ack) -> bool:
         """Whether this command service itself has it on disk, or has had it and forgotten it since."""
@@ -118,6 +129,16 @@ class CommandCore:
         if release is None or release.in_force or self.name in release.journaled_by:
             return True
         return ack.kind is Awaited.REQUEST and release.requested_on_disk
+
+    def vouches(self, ack: Ack) -> bool:
+        """Whether it may be counted for what it has on disk.
+
+        Not for an approval where it has another one of the same id; nor for any while it doesn't know all that it had
+        before its journal was lost, for among that may be another one.
+        """
+        if ack.kind is not Awaited.APPROVAL:
+            return True
+        return self.recall.complete and self.releases.approved_content(ack.id) in (ack.content, None)
 
     # Peers
 
@@ -131,10 +152,11 @@ class CommandCore:
             elif not has_expired(release, _datetime(at)):
                 self.request(release, at)
 
-    def recalled(self, peer: str, *, complete: bool) -> None:
+    def recalled(self, peer: str, at: Moment, *, complete: bool) -> None:
         """A peer has told all that it knows, and it is on disk here. `complete`: that is all that it ever confirmed."""
         if self.recall.told(peer, complete=complete):
             self._effects.append(Recalled())
+            self._put_in_force(at)
 
     # Gateways
 
@@ -256,6 +278,11 @@ class CommandCore:
         return count
 
     # What follows
+
+    def _put_in_force(self, at: Moment) -> None:
+        """What a majority has agreed to; this one counts itself only while it vouches for what it has."""
+        for release in self.releases.agreed() if self.recall.complete else ():
+            self._push(SetDelta((), self._enforce([release], release.approved_by, at)), None)
 
     def _push(self, delta: SetDelta, link: int | None, *, relayed: bool = False) -> None:
         """Ahead of what goes to disk: the push is what stops a vehicle. One frame, so that no stop goes ahead of its

@@ -26,11 +26,23 @@ class Awaited(Enum):
     APPROVAL = auto()
 
 
+#: What a release does: the stops and vehicles that it names.
+Content = tuple[frozenset[str], frozenset[str]]
+
+
 class Ack(NamedTuple):
-    """A record that somebody awaits: the stop or release that it is about."""
+    """A record that somebody awaits: the stop or release that it is about.
+
+    `content`: of an approval. A disk counts for what is on it, and not for another release of the same id.
+    """
 
     kind: Awaited
     id: str
+    content: Content | None = None
+
+
+def approval(release: Release) -> Ack:
+    return Ack(Awaited.APPROVAL, release.release_id, (release.stop_ids, release.vehicle_ids))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from command_service.effects import Ack, Awaited
+from command_service.effects import Ack, Awaited, approval
 from command_service.events import OrderRecorded
 from command_service.hearing import Hears
 from command_service.lanes import in_chunks
@@ -29,7 +29,7 @@ class Told:
         """What hangs on its being on the peer's disk. A release that is in force needs nobody's disk any more."""
         stops = (Ack(Awaited.STOP, stop.stop_id) for stop in self.delta.stops)
         releases = (
-            Ack(Awaited.APPROVAL if release.approved_by else Awaited.REQUEST, release.release_id)
+            approval(release) if release.approved_by else Ack(Awaited.REQUEST, release.release_id)
             for release in self.waiting
         )
         return (*stops, *releases)
@@ -41,7 +41,10 @@ class PeerLanes:
 
     def __init__(self, whole: SetDelta, waiting: Sequence[Release]) -> None:
         self._opening: deque[tuple[SetDelta, tuple[Release, ...]]] = deque((part, ()) for part in in_chunks(whole))
-        self._opening.extend((SetDelta(), part.releases) for part in in_chunks(SetDelta((), tuple(waiting))))
+        asked = tuple(release for release in waiting if not release.approved_by)
+        self._opening.extend((SetDelta(), part.releases) for part in in_chunks(SetDelta((), asked)))
+        # An approval that the peer can't vouch for is never acknowledged: nothing else may hang on that.
+        self._opening.extend((SetDelta(), (release,)) for release in waiting if release.approved_by)
         #: Frames that hold all that was known at the beginning; they have the first numbers.
         self.opening_frames = len(self._opening)
         self._sets: deque[SetDelta] = deque()
@@ -93,6 +96,7 @@ class Inbox:
     def __init__(self, opening_frames: int) -> None:
         self._opening_frames = self._opening_left = opening_frames
         self._pending: dict[int, list[Ack]] = {}
+        self._approvals: dict[int, list[Ack]] = {}  # by frame: they take more than a disk
 
     @property
     def opened(self) -> bool:
@@ -100,19 +104,31 @@ class Inbox:
         return self._opening_left == 0
 
     def take(self, told: Told) -> None:
-        self._pending[told.number] = list(told.acks)
+        acks = list(told.acks)
+        self._pending[told.number] = acks
+        approvals = [ack for ack in acks if ack.kind is Awaited.APPROVAL]
+        if approvals:
+            self._approvals[told.number] = approvals
 
-    def ready(self, on_disk: Callable[[Ack], bool]) -> bool:
+    def ready(self, on_disk: Callable[[Ack], bool], vouches: Callable[[Ack], bool]) -> bool:
         """Whether there is a frame to acknowledge."""
-        return any(_settled(acks, on_disk) for acks in self._pending.values())
+        return any(_settled(acks, on_disk) for acks in self._pending.values()) or bool(self._vouched(vouches))
 
-    def settle(self, on_disk: Callable[[Ack], bool]) -> list[int]:
-        """The frames to acknowledge now; each once."""
+    def settle(self, on_disk: Callable[[Ack], bool], vouches: Callable[[Ack], bool]) -> list[int]:
+        """The frames to acknowledge now, each once: on disk here, and vouched for."""
         settled = [number for number, acks in self._pending.items() if _settled(acks, on_disk)]
         for number in settled:
             del self._pending[number]
             self._opening_left -= number <= self._opening_frames
-        return settled
+        vouched = self._vouched(vouches)
+        for number in vouched:
+            del self._approvals[number]
+        return sorted([*(number for number in settled if number not in self._approvals), *vouched])
+
+    def _vouched(self, vouches: Callable[[Ack], bool]) -> list[int]:
+        """Frames with approvals that are on disk and can be acknowledged."""
+        there = (item for item in self._approvals.items() if item[0] not in self._pending)
+        return [number for number, acks in there if all(map(vouches, acks))]
 
 
 def _settled(acks: list[Ack], on_disk: Callable[[Ack], bool]) -> bool:

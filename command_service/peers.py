@@ -95,6 +95,10 @@ class PeerLinkServicer(peer_grpc.PeerLinkServiceServicer):
         told, wrong = told_from(message)
         for error in wrong:
             self._skip(uri, error.field, error.reason)
+        for release in told.waiting:
+            if self._hub.core.releases.is_rival(release):
+                reason = f"{release.release_id} is approved with other contents here; this disk does not count for it"
+                self._skip(uri, "requested_releases.release_id", reason)
         self._hub.core.told(told.delta, told.waiting, uri, moment())
         if not wrong:  # else it is never acknowledged: it isn't all here
             inbox.take(told)
@@ -109,12 +113,12 @@ class PeerLinkServicer(peer_grpc.PeerLinkServiceServicer):
     async def _write(self, hello: peer_pb2.PeerHello, inbox: Inbox, context: _Context) -> None:
         core = self._hub.core
         while True:
-            for number in inbox.settle(core.on_disk):
+            for number in inbox.settle(core.on_disk, core.vouches):
                 await _put(context, peer_pb2.PeerFrame(journaled=peer_pb2.Journaled(replicate_id=number)))
             if inbox.opened:
-                core.recalled(hello.command_service, complete=hello.journal_complete)
+                core.recalled(hello.command_service, moment(), complete=hello.journal_complete)
                 self._hub.carry_out()
-            await self._hub.until(lambda: inbox.ready(core.on_disk), _LOOK_S)
+            await self._hub.until(lambda: inbox.ready(core.on_disk, core.vouches), _LOOK_S)
 
     def _skip(self, uri: str, field: str, reason: str) -> None:
         self._invalid.add(1)

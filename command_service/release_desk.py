@@ -80,7 +80,15 @@ class ReleaseDesk:
         return entry
 
     async def _await_disk(self, entry: ReleaseEntry, what: str) -> None:
-        if not await self._hub.until(lambda: _reached(entry, what), JOURNAL_WAIT_S):
+        reached = await self._hub.until(lambda: _reached(entry, what) or entry.rival, JOURNAL_WAIT_S)
+        if entry.rival and what == "approved":
+            raise AlreadyExists(
+                "RELEASE_ID_REUSED",
+                f"another release has the id {entry.release.release_id}, and somebody has approved it: one of the two "
+                "at most comes into force. ListReleases says which; request the other one anew, without a release_id",
+                metadata={"may_have_happened": "true"},
+            )
+        if not reached:
             raise Aborted(
                 "NOT_JOURNALED",
                 f"no majority of command services has it on disk after {JOURNAL_WAIT_S:g} s, so it isn't {what} yet; "

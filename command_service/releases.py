@@ -1,13 +1,18 @@
 """Releases: asked for by one person, put in force by another, and by nobody before a majority has them on disk.
 
 Pure. What a release does is the stop set's and the ledger's; here is who has asked and who has agreed.
+
+An id may come with two contents, where whoever makes ids makes them badly and asks two command services in one moment.
+Each of these keeps the first one that it was told is approved, and its disk counts for no other. Two majorities share a
+member, so one content at most is ever in force, the same one everywhere; where none has a majority, none is.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from command_service.effects import Content, approval
 from pitwall.domain.permit import majority
 from pitwall.domain.stop_set import Release
 
@@ -25,13 +30,17 @@ def has_expired(release: Release, now: datetime) -> bool:
 
 @dataclass(slots=True)
 class ReleaseEntry:
-    """One release. `in_force` is `release` with who approved it, once a majority has that on disk."""
+    """One release. `in_force` is `release` with who approved it, once a majority has that on disk.
+
+    `rival`: somebody has approved another one of the same id.
+    """
 
     release: Release
     requested_on_disk: bool = False
     approval: Release | None = None
     journaled_by: set[str] = field(default_factory=set)
     in_force: bool = False
+    rival: bool = False
 
     @property
     def current(self) -> Release:
@@ -73,27 +82,48 @@ class ReleaseBook:
             self._entries[release_id].requested_on_disk = True
 
     def approve(self, approved: Release) -> bool:
-        """Somebody has agreed; it is not in force yet. Returns False where somebody had before."""
+        """Somebody has agreed; it is not in force yet. Returns False where somebody had before.
+
+        What was asked for here under the same id, and is something else, makes way: nobody has agreed to that.
+        """
         self.request(approved)
         entry = self._entries[approved.release_id]
         if entry.approval is not None:
+            entry.rival |= approval(entry.approval) != approval(approved)
             return False
+        if approval(entry.release) != approval(approved):
+            entry.release = replace(approved, approved_by="", approved_time=None)
         entry.approval = approved
         return True
 
-    def journaled(self, release_id: str, member: str) -> Release | None:
-        """A member has the approval on disk. Returns the release where that made the majority: it is in force."""
+    def is_rival(self, release: Release) -> bool:
+        """Whether it is approved, and another one of the same id is here."""
+        known = self.approved_content(release.release_id)
+        return bool(release.approved_by) and known not in (approval(release).content, None)
+
+    def approved_content(self, release_id: str) -> Content | None:
+        """What the release does that somebody has agreed to; None where nobody has, or none is known."""
         entry = self._entries.get(release_id)
-        if entry is None or entry.approval is None or entry.in_force or member not in self._members:
-            return None
-        entry.journaled_by.add(member)
-        if len(entry.journaled_by) < majority(len(self._members)):
-            return None
-        return self.enforce(entry.approval)
+        return None if entry is None or entry.approval is None else approval(entry.approval).content
+
+    def journaled(self, release_id: str, content: Content | None, member: str) -> None:
+        """A member has the approval of that content on disk."""
+        entry = self._entries.get(release_id)
+        if entry is not None and member in self._members and content == self.approved_content(release_id):
+            entry.journaled_by.add(member)
+
+    def agreed(self) -> list[Release]:
+        """Those that a majority has on disk, and that are to be put in force."""
+        return [
+            entry.approval
+            for entry in self._waiting.values()
+            if entry.approval is not None and len(entry.journaled_by) >= majority(len(self._members))
+        ]
 
     def enforce(self, release: Release) -> Release:
         """It is in force: journaled by a majority, or brought along by somebody for whom it is."""
         entry = self._entries.setdefault(release.release_id, ReleaseEntry(release))
+        entry.rival |= entry.approval is not None and approval(entry.approval) != approval(release)
         entry.approval, entry.in_force = release, True
         self._waiting.pop(release.release_id, None)
         return release

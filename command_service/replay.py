@@ -11,7 +11,7 @@ from typing import Final
 from haul.command.v1 import event_pb2
 
 from command_service.core import CommandCore
-from command_service.effects import Ack, Awaited, Moment
+from command_service.effects import Ack, Awaited, Moment, approval
 from command_service.events import (
     OrderRecorded,
     Record,
@@ -90,4 +90,4 @@ def _confirm(core: CommandCore, at: Moment) -> None:
         core.journaled(Ack(Awaited.STOP, stop.stop_id), core.name, at)
     for release in core.releases.waiting_releases():
         if release.approved_by:
-            core.journaled(Ack(Awaited.APPROVAL, release.release_id), core.name, at)
+            core.journaled(approval(release), core.name, at)

@@ -79,9 +79,9 @@ def assert_stood_since(plant: Plant, vehicle_id: str, since_t: float) -> None:
     assert not moved, f"it moved or was permitted to: {moved[0]}"
 
 
-def evidence(operator: Operator, request_id: str) -> Json:
+def evidence(operator: Operator, request_id: str, *server: str) -> Json:
     """The one record of the drill."""
-    [event] = [e for e in operator.do("drills") if e["order"]["order"]["requestId"] == request_id]
+    [event] = [e for e in operator.do("drills", *server) if e["order"]["order"]["requestId"] == request_id]
     return event
 
 
@@ -98,14 +98,17 @@ def test_who_gets_no_permits_brakes_in_time_and_holds_until_it_is_resumed(
     assert braked.t - began_t >= seconds(told["reaction"], "brakingAfter"), "the drill began before it was asked for"
     assert operator.motion_state(driving)["motionHold"] == "MOTION_HOLD_LINK_LOST"
     assert_stood_since(plant, driving, stood.t)
-    # The same words stand in one journal of the three, also after the process that wrote them was killed.
+    # The same words stand in the journal, also after the process that wrote them was killed.
     stack.kill("command-2")
     stack.await_healthy("command-2")
     kept = evidence(operator, told["requestId"])
     assert kept["order"]["outcomes"][0]["reaction"] == told["reaction"]
     assert kept["order"]["order"]["linkLossDrill"] == {"reason": "monthly"}
     assert kept["order"]["order"]["issuedBy"] == "operator"
-    assert kept["commandService"] == "command-2"
+    # All three heard what the vehicle said, and each of them has it to show; of all it is one measurement.
+    for member in ("command-1", "command-2", "command-3"):
+        here = evidence(operator, told["requestId"], "--server", stack.address(member))
+        assert (here["commandService"], here["order"]["outcomes"][0]["reaction"]) == (member, told["reaction"])
     resume_all(operator)
     plant.wait(driving, "it moves again", lambda line: line.permitted, since_t=stood.t)
 

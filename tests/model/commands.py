@@ -110,7 +110,7 @@ class CommandService(Process):
         for call in self.calls:
             call.write()
         for stream in self.peer_streams:
-            if stream.inbox.ready(self.core.on_disk):
+            if stream.inbox.ready(self.core.on_disk, self.core.vouches):
                 stream.look()
 
     def wipe(self) -> None:

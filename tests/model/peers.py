@@ -41,10 +41,10 @@ class PeerStream:
 
     def look(self) -> None:
         core = self._service.core
-        for number in self.inbox.settle(core.on_disk):
+        for number in self.inbox.settle(core.on_disk, core.vouches):
             self._end.send(peer_pb2.PeerFrame(journaled=peer_pb2.Journaled(replicate_id=number)))
         if self._hello is not None and self.inbox.opened:
-            core.recalled(self._hello.command_service, complete=self._hello.journal_complete)
+            core.recalled(self._hello.command_service, CLOCK.command(), complete=self._hello.journal_complete)
             self._service.hub.carry_out()
 
 

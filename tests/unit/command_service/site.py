@@ -141,10 +141,10 @@ class Site:
         for told in taken:
             hearer.core.told(told.delta, told.waiting, teller.name, at())
             line.inbox.take(told)
-        settled = line.inbox.settle(hearer.core.on_disk)
+        settled = line.inbox.settle(hearer.core.on_disk, hearer.core.vouches)
         line.acks.extend(settled)
         if line.inbox.opened:
-            hearer.core.recalled(teller.name, complete=line.complete)
+            hearer.core.recalled(teller.name, at(), complete=line.complete)
         self.carry_out(hearer)
         return bool(taken or settled)
 

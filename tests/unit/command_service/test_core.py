@@ -6,7 +6,19 @@ from datetime import timedelta
 import pytest
 
 from command_service.core import VEHICLE_URI, CommandCore, Progress
-from command_service.effects import Ack, Ask, Awaited, Deliver, Effect, Journal, Moment, Push, Recalled, Remember
+from command_service.effects import (
+    Ack,
+    Ask,
+    Awaited,
+    Deliver,
+    Effect,
+    Journal,
+    Moment,
+    Push,
+    Recalled,
+    Remember,
+    approval,
+)
 from command_service.events import (
     Event,
     OrderRecorded,
@@ -30,7 +42,7 @@ from tests.unit.command_service.samples import FIRST, FLEET, NS, WHEN, at, core_
 GATEWAY = "spiffe://pitwall.local/gateway/gateway-1"
 PEER = "spiffe://pitwall.local/command/c2"
 MEMBERS = ("c1", "c2", "c3")
-STOP_ACK, APPROVAL_ACK, REQUEST_ACK = Ack(Awaited.STOP, "s"), Ack(Awaited.APPROVAL, "r"), Ack(Awaited.REQUEST, "r")
+STOP_ACK, APPROVAL_ACK, REQUEST_ACK = Ack(Awaited.STOP, "s"), approval(release()), Ack(Awaited.REQUEST, "r")
 APPROVED = release(approved_by="boss")
 ETAG = MotionEtag(7, 1, 1, 5)
 
@@ -420,7 +432,7 @@ def test_one_that_lost_its_journal_says_once_that_it_knows_all_again() -> None:
         ("c3", True, [Recalled()]),
         ("c3", True, []),
     ):
-        core.recalled(peer, complete=complete)
+        core.recalled(peer, at(), complete=complete)
         assert core.take_effects() == effects
     assert core.recall.complete
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from command_service.effects import Ack, Awaited
+from command_service.effects import Ack, Awaited, approval
 from command_service.events import OrderRecorded
 from command_service.hearing import Hears
 from command_service.link_streams import LINK_LIMITS
@@ -69,10 +69,10 @@ def test_the_opening_goes_first_and_then_sets_ahead_of_releases_ahead_of_orders(
         (NOTHING, [], 0),
         (set_of("s"), [], 1),
         (SetDelta((), (IN_FORCE,)), [], 1),
-        (NOTHING, [ASKED, AGREED], 1),
-        (set_of("s"), [ASKED, AGREED], 2),
+        (NOTHING, [ASKED, ASKED], 1),
+        (set_of("s"), [ASKED, AGREED, AGREED], 4),
     ],
-    ids=["nothing", "a stop", "a release in force", "waiting releases share one", "a stop and waiting releases"],
+    ids=["nothing", "a stop", "a release in force", "requests share one", "approvals don't"],
 )
 def test_the_opening_is_counted(whole: SetDelta, waiting: list[Release], frames: int) -> None:
     lanes = PeerLanes(whole, waiting)
@@ -114,7 +114,7 @@ def test_a_frame_says_the_same_on_the_wire() -> None:
         (Told(1, set_of("s", "t"), ()), [stop_ack("s"), stop_ack("t")]),
         (Told(1, SetDelta((), (IN_FORCE,)), ()), []),
         (Told(1, NOTHING, (ASKED,)), [Ack(Awaited.REQUEST, "asked")]),
-        (Told(1, NOTHING, (AGREED,)), [Ack(Awaited.APPROVAL, "agreed")]),
+        (Told(1, NOTHING, (AGREED,)), [approval(AGREED)]),
     ],
     ids=["stops", "in force needs nobody's disk", "a request", "an approval"],
 )
@@ -152,22 +152,27 @@ def received(opening_frames: int, frames: Iterable[Told]) -> Inbox:
     return inbox
 
 
+def anything(ack: Ack) -> bool:
+    """One that vouches for all that it has on disk."""
+    return True
+
+
 def test_a_frame_is_acknowledged_once_when_all_of_it_is_on_disk() -> None:
     disk = Disk()
     inbox = received(0, [Told(1, set_of("s", "t"), ())])
     for written, ready in (("s", False), ("t", True)):
         disk.write(written)
-        assert inbox.ready(disk) is ready
-    assert inbox.settle(disk) == [1]
-    assert (inbox.ready(disk), inbox.settle(disk)) == (False, [])
+        assert inbox.ready(disk, anything) is ready
+    assert inbox.settle(disk, anything) == [1]
+    assert (inbox.ready(disk, anything), inbox.settle(disk, anything)) == (False, [])
 
 
 def test_frames_are_acknowledged_as_they_get_to_disk_in_whatever_order() -> None:
     disk = Disk("t")
     inbox = received(0, [Told(1, set_of("s"), ()), Told(2, set_of("t"), ()), Told(3, SetDelta((), (IN_FORCE,)), ())])
-    assert inbox.settle(disk) == [2, 3]
+    assert inbox.settle(disk, anything) == [2, 3]
     disk.write("s")
-    assert inbox.settle(disk) == [1]
+    assert inbox.settle(disk, anything) == [1]
 
 
 def test_it_is_opened_when_all_of_the_opening_is_on_disk_and_not_by_anything_later() -> None:
@@ -176,13 +181,13 @@ def test_it_is_opened_when_all_of_the_opening_is_on_disk_and_not_by_anything_lat
     inbox = received(2, frames)
     for written, opened in (("news", False), ("t", False), ("s", True)):
         disk.write(written)
-        inbox.settle(disk)
+        inbox.settle(disk, anything)
         assert inbox.opened is opened
 
 
 def test_it_is_not_opened_before_the_opening_has_come() -> None:
     inbox = Inbox(1)
-    assert (inbox.opened, inbox.settle(Disk())) == (False, [])
+    assert (inbox.opened, inbox.settle(Disk(), anything)) == (False, [])
 
 
 def test_a_peer_that_knew_nothing_is_opened_at_once() -> None:
@@ -196,6 +201,22 @@ def test_many_stops_are_not_asked_for_again_and_again() -> None:
     inbox = received(1, [Told(1, set_of(*stop_ids), ())])
     for stop_id in stop_ids:
         disk.write(stop_id)
-        inbox.ready(disk)
-    assert inbox.settle(disk) == [1]
+        inbox.ready(disk, anything)
+    assert inbox.settle(disk, anything) == [1]
     assert disk.asked < 3 * len(stop_ids)
+
+
+def test_an_approval_that_is_on_disk_is_acknowledged_when_it_is_vouched_for_too() -> None:
+    """Nothing else waits for that: not what came with it at the opening, and not that all of it has been told."""
+    disk = Disk("s")
+    disk.holds |= {approval(AGREED), Ack(Awaited.REQUEST, "asked")}
+    opening = PeerLanes(set_of("s"), [AGREED, ASKED])
+    inbox = received(opening.opening_frames, told(opening))
+    vouched: set[str] = set()
+    assert inbox.settle(disk, lambda ack: ack.id in vouched) == [1, 2]
+    assert inbox.opened
+    assert not inbox.ready(disk, lambda ack: ack.id in vouched)
+    vouched.add("agreed")
+    assert inbox.ready(disk, lambda ack: ack.id in vouched)
+    assert inbox.settle(disk, lambda ack: ack.id in vouched) == [3]
+    assert (inbox.ready(disk, anything), inbox.settle(disk, anything)) == (False, [])

@@ -1,13 +1,16 @@
 """The release book: asked for, agreed to, on a majority's disks, in force; each step once."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from command_service.effects import approval
 from command_service.releases import REQUEST_VALID, ReleaseBook
 from tests.unit.command_service.samples import WHEN, release
 
-ASKED, AGREED = release(), release(approved_by="boss")
+ASKED, AGREED, OTHER = release(), release(approved_by="boss"), release("r", "another stop", approved_by="boss")
+CONTENT = approval(AGREED).content
 
 
 @pytest.mark.parametrize(("members", "needed"), [(("c1",), 1), (("c1", "c2", "c3"), 2), (tuple("abcde"), 3)])
@@ -16,34 +19,85 @@ def test_it_is_in_force_when_a_majority_has_the_approval(members: tuple[str, ...
     book.request(ASKED)
     book.approve(AGREED)
     for count, member in enumerate(members, 1):
-        assert book.journaled("r", member) == (AGREED if count == needed else None)
-        entry = book.get("r")
-        assert entry is not None
-        assert (entry.in_force, entry.current) == ((True, AGREED) if count >= needed else (False, ASKED))
+        book.journaled("r", CONTENT, member)
+        assert book.agreed() == ([AGREED] if count >= needed else [])
+    entry = book.get("r")
+    assert entry is not None
+    assert (entry.in_force, entry.current) == (False, ASKED)
+    book.enforce(AGREED)
+    assert (entry.in_force, entry.current, book.agreed()) == (True, AGREED, [])
 
 
 def test_a_disk_counts_once_and_a_strangers_never() -> None:
     book = ReleaseBook(("c1", "c2", "c3"))
     book.approve(AGREED)
     for member in ("c1", "c1", "c9"):
-        assert book.journaled("r", member) is None
+        book.journaled("r", CONTENT, member)
+    assert book.agreed() == []
 
 
 def test_nothing_is_in_force_that_nobody_agreed_to() -> None:
     book = ReleaseBook(("c1",))
     book.request(ASKED)
-    assert book.journaled("r", "c1") is None
-    assert book.journaled("unknown", "c1") is None
+    book.journaled("r", CONTENT, "c1")
+    book.journaled("unknown", CONTENT, "c1")
+    assert book.agreed() == []
 
 
 def test_asking_and_agreeing_count_once() -> None:
     book = ReleaseBook(("c1",))
     assert (book.request(ASKED), book.request(release(stop_ids="other"))) == (True, False)
     assert (book.approve(AGREED), book.approve(release(approved_by="another"))) == (True, False)
-    book.journaled("r", "c1")
+    book.journaled("r", CONTENT, "c1")
+    assert book.agreed() == [AGREED]
     entry = book.get("r")
     assert entry is not None
-    assert entry.current == AGREED
+    assert not entry.rival, "another person has agreed to the same"
+
+
+# Two of one id
+
+
+def test_a_disk_counts_for_what_is_on_it_and_for_no_other_of_that_id() -> None:
+    book = ReleaseBook(("c1", "c2", "c3"))
+    book.approve(AGREED)
+    book.journaled("r", CONTENT, "c1")
+    book.journaled("r", approval(OTHER).content, "c2")
+    assert book.agreed() == []
+    book.journaled("r", CONTENT, "c3")
+    assert book.agreed() == [AGREED]
+
+
+def test_the_first_that_was_agreed_to_stays_and_the_other_one_is_known_to_be_there() -> None:
+    book = ReleaseBook(("c1", "c2", "c3"))
+    book.approve(AGREED)
+    assert not book.is_rival(replace(AGREED, approved_by="another"))
+    assert not book.is_rival(replace(OTHER, approved_by=""))
+    assert book.is_rival(OTHER)
+    assert not book.approve(OTHER)
+    entry = book.get("r")
+    assert entry is not None
+    assert (entry.rival, entry.approval) == (True, AGREED)
+
+
+def test_one_that_nobody_agreed_to_makes_way_for_one_of_the_same_id() -> None:
+    """Whoever looks must not see the one and get the other."""
+    book = ReleaseBook(("c1", "c2", "c3"))
+    book.request(ASKED)
+    assert book.approve(OTHER)
+    entry = book.get("r")
+    assert entry is not None
+    assert (entry.current.stop_ids, entry.current.approved_by) == (OTHER.stop_ids, "")
+
+
+def test_the_one_that_a_majority_has_takes_the_place_of_the_other_one() -> None:
+    book = ReleaseBook(("c1", "c2", "c3"))
+    book.approve(AGREED)
+    book.enforce(OTHER)
+    entry = book.get("r")
+    assert entry is not None
+    assert (entry.rival, entry.in_force, entry.current) == (True, True, OTHER)
+    assert book.is_rival(AGREED)
 
 
 def test_those_that_wait_are_counted() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from command_service.core import CommandCore, Progress
-from command_service.effects import Ack, Awaited, Journal, Moment, Remember
+from command_service.effects import Ack, Awaited, Journal, Moment, Remember, approval
 from command_service.events import ReleaseExpired, StageReached
 from command_service.link_wire import vehicle_to
 from command_service.orders import LINK_BROKE
@@ -242,7 +242,7 @@ def test_an_approval_on_this_disk_alone_is_in_force_where_that_is_the_majority(
     assert core.stops.is_active("s") is not in_force
     if not in_force:
         assert core.releases.waiting_releases() == [release(approved_by="boss")], "peers are told of it"
-        core.journaled(Ack(Awaited.APPROVAL, "r"), "c3", at())
+        core.journaled(approval(release()), "c3", at())
         assert not core.stops.is_active("s")
 
 
@@ -250,12 +250,12 @@ def test_a_release_that_was_in_force_still_is() -> None:
     recorder = Recorder("c1", "c2", "c3")
     recorder.core.issue(stop(), at())
     recorder.core.approve(release(approved_by="boss"), at())
-    recorder.core.journaled(Ack(Awaited.APPROVAL, "r"), "c2", at())
+    recorder.core.journaled(approval(release()), "c2", at())
     recorder.settle()
     core = recorder.restarted()
     assert not core.stops.is_active("s")
     assert core.releases.waiting == 0
-    assert core.on_disk(Ack(Awaited.APPROVAL, "r"))
+    assert core.on_disk(approval(release()))
 
 
 def test_what_a_peer_told_is_known_after_a_restart_in_whatever_order_it_was_recorded() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from command_service.core import CommandCore
-from command_service.effects import Ack, Awaited
+from command_service.effects import Ack, Awaited, approval
 from pitwall.domain.permit import majority
 from tests.support.machines import as_test
 from tests.unit.command_service.samples import FLEET, WHEN, named, release, stop
@@ -31,6 +31,7 @@ class SiteMachine(RuleBasedStateMachine):
         self.ids = 0
         self.stop_ids: list[str] = []
         self.approved: set[str] = set()
+        self.release_ids: list[str] = []
         #: Of each member, what was confirmed before it lost its disk.
         self.owed: dict[str, set[str]] = {name: set() for name in self.site.names}
         self.site.meet(self.site.members)
@@ -73,8 +74,23 @@ class SiteMachine(RuleBasedStateMachine):
             self.site.approve(member, replace(one, approved_by=f"boss {number}", approved_time=WHEN))
         elif stops:
             vehicle_ids = ["TRUCK-A"] if which % 3 == 0 else []
-            self.site.request(member, release(self.new_id(), stops[which % len(stops)].stop_id, *vehicle_ids))
+            self.release_ids.append(self.new_id())
+            self.site.request(member, release(self.release_ids[-1], stops[which % len(stops)].stop_id, *vehicle_ids))
         self.site.meet(self.group(there), self.group(hung))
+
+    @rule(number=numbers, which=numbers, agreed=st.booleans())
+    def release_of_an_id_that_is_another_ones(self, number: int, which: int, agreed: bool) -> None:
+        """Of a client that makes ids badly: the one asked has not heard of the other one. Somebody agrees at once."""
+        member = self.member(number)
+        stops = member.core.stops.snapshot().stops
+        release_id = self.release_ids[-1] if self.release_ids else ""
+        if not release_id or not stops or member.core.releases.get(release_id):
+            return
+        one = release(release_id, stops[which % len(stops)].stop_id, *(["TRUCK-B"] if which % 3 == 0 else []))
+        self.site.request(member, one)
+        if agreed:
+            self.approved.add(release_id)
+            self.site.approve(member, replace(one, approved_by=f"boss {number}", approved_time=WHEN))
 
     # One thing at a time; and faults
 
@@ -123,8 +139,12 @@ class SiteMachine(RuleBasedStateMachine):
         for one in {one for member in members for one in member.core.stops.snapshot().releases}:
             assert one.approved_by
             assert one.release_id in self.approved
-            written = [member for member in members if Ack(Awaited.APPROVAL, one.release_id) in member.written]
-            assert len(written) >= majority(self.size)
+            assert sum(approval(one) in member.written for member in members) >= majority(self.size)
+
+    @invariant()
+    def one_id_is_one_release_wherever_it_is_in_force(self) -> None:
+        ones = {approval(one) for member in self.site.members for one in member.core.stops.snapshot().releases}
+        assert len({one.id for one in ones}) == len(ones)
 
     @invariant()
     def whoever_lost_its_disk_gives_leases_once_it_knows_all_that_was_confirmed_before(self) -> None:
@@ -143,8 +163,15 @@ class SiteMachine(RuleBasedStateMachine):
         for core in (member.core for member in members):
             assert set(core.stops.snapshot().stops) == set(members[0].core.stops.snapshot().stops)
             assert released_pairs(core) == released_pairs(members[0].core)
-            assert not any(one.approved_by for one in core.releases.waiting_releases())
+            agreed = [one.release_id for one in core.releases.waiting_releases() if one.approved_by]
+            assert complete < self.size or not [id_ for id_ in agreed if not self.without_majority(id_)]
             assert all(entry.journaled_by == set(self.site.names) for entry in core.ledger.entries())
+
+    def without_majority(self, release_id: str) -> bool:
+        """Two of that id were agreed to, and neither is on the disks of a majority: none of them lets anybody go."""
+        entries = filter(None, (member.core.releases.get(release_id) for member in self.site.members))
+        contents = [approval(entry.approval) for entry in entries if entry.approval]
+        return max(map(contents.count, contents)) < majority(self.size)
 
 
 def released_pairs(core: CommandCore) -> set[tuple[str, frozenset[str], frozenset[str]]]:
