@@ -213,3 +213,27 @@ def test_a_stop_that_counts_a_lost_disk_is_heard_of_before_that_one_gives_leases
     site.meet([a, b])
     assert stop_id in a.core.stops
     assert a.core.recall.complete
+
+
+def test_a_lost_disk_counts_for_no_release_before_it_is_known_what_was_on_it() -> None:
+    """A and C have agreed to one release, B alone to another one of the same id. C loses its disk and meets B first."""
+    site = Site(3)
+    a, b, c = site.members
+    site.meet(site.members)
+    first, second = (f"01900000-0000-7000-8000-{number:012x}" for number in (1, 2))
+    for stop_id in (first, second):
+        site.issue(a, stop(stop_id))
+    site.meet(site.members)
+    site.lines.clear()
+    site.approve(a, release("r", first, approved_by="boss"))
+    site.approve(b, release("r", second, approved_by="boss"))
+    site.meet([a, c])
+    site.meet([b])
+    site.lines.clear()
+    site.crash(c, disk_lost=True)
+    site.meet([b, c])
+    assert b.core.stops.is_active(second)
+    assert c.core.stops.is_active(second)
+    site.meet(site.members)
+    for member in site.members:
+        assert (member.core.stops.is_active(first), member.core.stops.is_active(second)) == (False, True)
