@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from opentelemetry import metrics
@@ -39,6 +40,8 @@ TICK_S: Final = 0.1
 #: How long news from a peer or a gateway waits before it is passed on, seconds. Others tell of it too, in the moment in
 #: which every processor is wanted for vehicles. It never falls behind anything: a lease takes it along.
 RELAY_S: Final = 0.04
+#: Records that found no room in the journal and are handed to it again, in one tick.
+AGAIN_PER_TICK: Final = 1_000
 #: Ticks between two counts for metrics.
 FIGURES_EVERY: Final = 10
 
@@ -68,6 +71,7 @@ class Figures:
     orders: int = 0
     watchers: int = 0
     by_peers: int = 0
+    unjournaled: int = 0
 
 
 def moment() -> Moment:
@@ -87,6 +91,8 @@ class Hub:
         self.figures = Figures()
         self._numbers = 0
         self._until: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+        #: What found no room in the journal, oldest first: one record at most of each stop and release that is known.
+        self._no_room: dict[Ack, Record] = {}
         self.signals = StopSignals()
         meter = metrics.get_meter("command_service")
         text = "Stops and releases in force that found no room"
@@ -172,14 +178,25 @@ class Hub:
             self._note(record)
             return
         try:
-            future = self.journal.append(record)
+            self._append(record, ack)
         except JournalFull as error:
-            # In force all the same; without the disk it is never confirmed, and everybody is shown that.
+            # In force all the same. It counts once it is on disk; it is handed over again until there is room.
+            self._no_room[ack] = record
             self._unjournaled.add(1)
             told = {"what": ack.kind.name, "id": ack.id, "trace_id": self._trace_id(ack.id)}
             _log.error("not journaled", error=str(error), **told)
-            return
-        future.add_done_callback(partial(self._on_disk, ack))
+
+    def _append(self, record: Record, ack: Ack) -> None:
+        self.journal.append(record).add_done_callback(partial(self._on_disk, ack))
+
+    def _append_again(self) -> None:
+        """What found no room before, in the order in which it came."""
+        for ack in list(islice(self._no_room, AGAIN_PER_TICK)):
+            try:
+                self._append(self._no_room[ack], ack)
+            except JournalFull:
+                return
+            del self._no_room[ack]
 
     def _note(self, record: Record) -> None:
         if isinstance(record.event, OrderRecorded):
@@ -242,6 +259,7 @@ class Hub:
                 for overdue in self.core.tick(moment()):
                     self._tell(overdue)
                 self.carry_out()
+                self._append_again()
                 self._look_for_gateways()
                 await asyncio.sleep(TICK_S)
             self.figures = self._count()
@@ -278,4 +296,5 @@ class Hub:
             orders=core.orders.under_way,
             watchers=self.watchers.count,
             by_peers=sum(map(len, self.asked.values())),
+            unjournaled=len(self._no_room),
         )

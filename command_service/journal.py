@@ -41,7 +41,7 @@ _log = logs.get(__name__)
 
 
 class JournalFull(Exception):
-    """Too many records wait for the disk. What they say is in force all the same, but not on disk."""
+    """Too many records wait for the disk. What the next one says is in force all the same; try it again later."""
 
 
 class Journal:

@@ -226,6 +226,8 @@ class CommandService:
         gauge(meter, "pitwall.stops.active", "Not released for every vehicle", lambda: hub.figures.active)
         text = "Gateways that peers tell of, and that have no stream to this service"
         gauge(meter, "pitwall.gateways.by_peers", text, lambda: hub.figures.by_peers)
+        text = "Stops and releases in force that wait for room among those that wait for the disk"
+        gauge(meter, "pitwall.journal.no_room.records", text, lambda: hub.figures.unjournaled)
         text = "Peers that this service tells what it knows"
         gauge(meter, "pitwall.peers.told", text, lambda: sum(peer.greeted for peer in hub.peers))
         text = "Vehicles in scope of stops, once for each stop, by how far they are"

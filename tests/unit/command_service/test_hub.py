@@ -1,11 +1,13 @@
 """The hub: a push is in the lanes in the same step, and what finds no room is said."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from haul.command.v1 import order_pb2, stop_pb2
+from haul.command.v1 import event_pb2, order_pb2, stop_pb2
 from haul.link.v1 import gateway_link_service_pb2 as link_pb2
 from haul.link.v1 import vehicle_link_service_pb2 as vehicle_pb2
 
@@ -20,11 +22,12 @@ from command_service.orders import AWAY, LINK_BROKE
 from command_service.peer import Peer
 from command_service.peer_lanes import PeerLanes, Told
 from command_service.registry import Session
-from command_service.store import Store
+from command_service.store import Reader, Store
 from command_service.stream import updates
 from command_service.watch import TooManyWatchers
 from pitwall.domain.order import MotionEtag, Order, Resume
 from pitwall.domain.stop_set import SetDelta
+from pitwall.ids import uuid7
 from tests.unit.command_service.samples import at, core_with, opened, release, stop
 
 ETAG = MotionEtag(7, 1, 1, 5)
@@ -108,6 +111,42 @@ async def test_a_stop_that_finds_no_room_in_the_journal_is_in_force_all_the_same
     hub.carry_out()
     assert link.lanes.next() == SetFrame(SetDelta((stop(),)), 2)
     assert not hub.core.ledger.summary("s").confirmed
+
+
+async def test_a_full_disk_gets_all_of_it_when_it_has_room_again(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each once, and in order; what had to wait for a place among those that wait, too."""
+    monkeypatch.setattr("command_service.journal.MAX_URGENT", 2)
+    monkeypatch.setattr("command_service.journal.RETRY_S", 0.01)
+    monkeypatch.setattr("command_service.hub.AGAIN_PER_TICK", 3)
+    full, commit = True, hub.journal._store.commit
+
+    def failing(*args: Any, **named: Any) -> None:
+        if full:
+            raise sqlite3.OperationalError("database or disk is full")
+        commit(*args, **named)
+
+    monkeypatch.setattr(hub.journal._store, "commit", failing)
+    stop_ids = [uuid7() for _ in range(9)]
+    run = asyncio.create_task(hub.run())
+    try:
+        for stop_id in stop_ids:
+            hub.core.issue(stop(stop_id), at())
+            hub.carry_out()
+        await asyncio.sleep(0.25)
+        assert hub._no_room
+        assert [hub.core.stops.is_active(stop_id) for stop_id in stop_ids] == [True] * 9
+        assert [hub.core.ledger.summary(stop_id).journaled_by for stop_id in stop_ids] == [0] * 9
+        full = False
+        assert await hub.until(lambda: all(hub.core.ledger.summary(s).confirmed for s in stop_ids), 5)
+    finally:
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+    assert not hub._no_room
+    await hub.journal.close(5)
+    events = [event_pb2.CommandEvent.FromString(raw) for raw in Reader(tmp_path / "journal.sqlite").read(0, 100)]
+    assert [event.stop_issued.stop_id for event in events if event.HasField("stop_issued")] == stop_ids
 
 
 async def test_an_order_for_a_gateway_that_does_not_read_is_unavailable_at_once(

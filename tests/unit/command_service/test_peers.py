@@ -242,7 +242,9 @@ async def test_what_can_be_read_is_taken_and_the_frame_is_not_acknowledged(bench
         assert bench.core.recall.heard == 0, "and so not all that it knew has been heard"
 
 
-async def test_what_finds_no_room_in_the_journal_is_in_force_and_never_acknowledged(bench: Bench) -> None:
+async def test_what_finds_no_room_in_the_journal_is_in_force_and_acknowledged_once_it_has_found_some(
+    bench: Bench,
+) -> None:
     bench.disk.full = True
     async with bench.called(hello(), stops(1, ONE)) as context:
         assert await bench.hub.until(lambda: bench.core.stops.is_active(ONE), 5)
@@ -250,6 +252,8 @@ async def test_what_finds_no_room_in_the_journal_is_in_force_and_never_acknowled
         context.tell(stops(2, TWO), stops(3, ONE))
         await context.until(lambda: context.journaled == [2])
         assert not bench.core.on_disk(Ack(Awaited.STOP, ONE))
+        bench.hub._append_again()
+        await context.until(lambda: sorted(context.journaled) == [1, 2, 3])
 
 
 async def test_while_nothing_gets_to_disk_nobody_looks_again_and_again(
