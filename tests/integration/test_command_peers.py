@@ -236,6 +236,38 @@ async def test_a_release_that_one_alone_has_on_disk_lets_nobody_go(
         await members.until(name, lambda core: not core.stops.is_active(stop_id))
 
 
+async def test_of_two_releases_of_one_id_one_at_most_lets_anybody_go(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for and approved at two that don't hear each other. The third one decides, for all of them."""
+    monkeypatch.setattr("command_service.release_desk.JOURNAL_WAIT_S", 0.2)
+    await members.start(ONE, TWO)
+    await members.exchanged(ONE, TWO)
+    stop_ids = [
+        (await (await members.operator(ONE)).stopped(vehicles(vehicle_id))).stop.stop_id for vehicle_id in (A, B)
+    ]
+    await members.end(ONE, TWO)
+    release_id = uuid7()
+    approve = command_pb2.ApproveReleaseRequest(release_id=release_id)
+    for name, stop_id in zip((ONE, TWO), stop_ids, strict=True):
+        await members.start(name, first_start=False)
+        request = command_pb2.RequestReleaseRequest(release_id=release_id, stop_ids=[stop_id], reason="area is clear")
+        await (await members.operator(name)).call("RequestRelease", request)
+        refusal = await (await members.operator(name, "supervisor")).refused("ApproveRelease", approve)
+        assert refusal.reason == "NOT_JOURNALED"
+        await members.end(name)
+    await members.start(ONE, TWO, first_start=False)
+    for name in (ONE, TWO):
+        await members.until(name, lambda core: bool((entry := core.releases.get(release_id)) and entry.rival))
+        refusal = await (await members.operator(name, "supervisor")).refused("ApproveRelease", approve)
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.ALREADY_EXISTS, "RELEASE_ID_REUSED")
+        assert all(map(members.core(name).stops.is_active, stop_ids))
+    await members.start(THREE)
+    for name in (ONE, TWO, THREE):
+        await members.until(name, lambda core: sum(map(core.stops.is_active, stop_ids)) == 1)
+    assert len({members.core(name).stops.is_active(stop_ids[0]) for name in (ONE, TWO, THREE)}) == 1
+
+
 # A journal that was lost
 
 

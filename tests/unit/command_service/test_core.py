@@ -424,6 +424,18 @@ def test_a_stop_that_is_just_heard_of_is_not_taken_for_a_forgotten_one(monkeypat
     assert not core.on_disk(STOP_ACK)
 
 
+def test_a_disk_is_vouched_for_where_it_holds_the_same() -> None:
+    core = core_with(members=MEMBERS)
+    core.approve(APPROVED, at())
+    assert core.vouches(STOP_ACK)
+    assert core.vouches(APPROVAL_ACK)
+    assert core.vouches(approval(release("never heard of")))
+    assert not core.vouches(approval(release(stop_ids="another")))
+    core.recall.complete = False
+    assert not core.vouches(APPROVAL_ACK), "it may have had another one before its journal was lost"
+    assert core.vouches(STOP_ACK)
+
+
 def test_one_that_lost_its_journal_says_once_that_it_knows_all_again() -> None:
     core = CommandCore("c1", MEMBERS, PermitTerms(), complete=False)
     for peer, complete, effects in (
