@@ -47,6 +47,7 @@ missing_packages() {
   if ! have mvn && ! jars_done; then echo maven; fi
   [ "$what" = --chaos ] || return 0
   have ip || echo iproute2
+  have mkfs.ext4 || echo e2fsprogs
   compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || echo libfaketime
 }
 jars_done() { local folder; for folder in "${JAR_FOLDERS[@]}"; do jars_stamped "$folder" || return 1; done; }

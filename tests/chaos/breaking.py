@@ -1,4 +1,4 @@
-"""Ways to break a line: links through proxies, a network that goes dark, a disk that is full, a process run by hand."""
+"""Ways to break a line: links through proxies, a network that goes dark, a process run by hand. Disks: `disks`."""
 
 import os
 import shutil
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.supervisord import environment_for, log_file
+from tests.chaos.disks import mount
 from tests.integration.stacks import HOMES, RunningStack
 from tests.support.fault_proxy import FaultProxy
 
@@ -159,72 +160,12 @@ def _ip(*arguments: str) -> None:
     assert done.returncode == 0, f"ip {' '.join(arguments)}: {done.stderr.strip()} (this takes root and iproute2)"
 
 
-@dataclass(frozen=True, slots=True)
-class SmallDisk:
-    """What one process writes to, and nobody else."""
-
-    folder: Path
-
-    @property
-    def _ballast(self) -> Path:
-        return self.folder / "ballast"
-
-    def fill(self) -> None:
-        """To the last byte; what is there already can be overwritten in place, and nothing can grow."""
-        with self._ballast.open("ab", buffering=0) as file:
-            for size in (1 << 20, 4096, 1):
-                try:
-                    while True:
-                        file.write(bytes(size))
-                except OSError:
-                    continue
-
-    def free(self) -> None:
-        self._ballast.unlink()
-
-
-@contextmanager
-def small_disk(stack: RunningStack, name: str, folder: str, size: str) -> Iterator[SmallDisk]:
-    """A folder below data/ of one process on a disk of its own; takes root. Its files come along, both ways."""
-    place = stack.places.data / folder
-    aside = place.with_name(f"{folder}.aside")
-    stack.supervisor.stop(name)
-    shutil.copytree(place, aside)
-    _mount("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place))
-    try:
-        _copied(aside, place)
-        stack.supervisor.start(name)
-        stack.await_healthy(name)
-        yield SmallDisk(place)
-    finally:
-        stack.supervisor.stop(name)
-        shutil.rmtree(aside)
-        (place / "ballast").unlink(missing_ok=True)
-        shutil.copytree(place, aside)
-        _mount("umount", str(place))
-        _copied(aside, place)
-        shutil.rmtree(aside)
-        stack.supervisor.start(name)
-        stack.await_healthy(name)
-
-
-def _copied(source: Path, target: Path) -> None:
-    for entry in target.iterdir():
-        entry.unlink()
-    shutil.copytree(source, target, dirs_exist_ok=True)
-
-
-def _mount(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr.strip()} (this takes root)"
-
-
 def sweep() -> None:
     """Unmounts and removes what a test run left behind that was killed."""
     for text in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():
         place = Path(text.split()[1])
         if place.is_relative_to(HOMES) and not _lives(place.relative_to(HOMES).parts[0].partition("-")[0]):
-            _mount("umount", "--lazy", str(place))
+            mount("umount", "--lazy", str(place))
     for place in _HOSTS.glob(f"{_NAMESPACES}*"):
         if not _lives(place.name.removeprefix(_NAMESPACES)):
             _remove_namespace(place.name)

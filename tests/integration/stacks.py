@@ -77,6 +77,11 @@ class RunningStack:
             self.kill(name)
             stopped.result()
 
+    def runs(self, name: str) -> bool:
+        """Whether the supervisor has it, or tries to."""
+        state = next(state for state in self.supervisor.processes() if state.name == name)
+        return state.state in ("STARTING", "RUNNING", "BACKOFF")
+
     def hang(self, name: str) -> None:
         """It keeps its connections and does nothing, until ``wake``."""
         os.kill(self.pid(name), signal.SIGSTOP)
