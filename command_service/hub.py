@@ -176,15 +176,19 @@ class Hub:
     def _to_disk(self, record: Record, ack: Ack | None) -> None:
         if ack is None:
             self._note(record)
-            return
-        try:
-            self._append(record, ack)
-        except JournalFull as error:
-            # In force all the same. It counts once it is on disk; it is handed over again until there is room.
-            self._no_room[ack] = record
-            self._unjournaled.add(1)
-            told = {"what": ack.kind.name, "id": ack.id, "trace_id": self._trace_id(ack.id)}
-            _log.error("not journaled", error=str(error), **told)
+        elif self._no_room:
+            self._wait_for_room(record, ack, f"{len(self._no_room):,} came before it and wait for room")
+        else:
+            try:
+                self._append(record, ack)
+            except JournalFull as error:
+                self._wait_for_room(record, ack, str(error))
+
+    def _wait_for_room(self, record: Record, ack: Ack, error: str) -> None:
+        """In force all the same. It counts once it is on disk; it is handed over again until there is room."""
+        self._no_room[ack] = record
+        self._unjournaled.add(1)
+        _log.error("not journaled", error=error, what=ack.kind.name, id=ack.id, trace_id=self._trace_id(ack.id))
 
     def _append(self, record: Record, ack: Ack) -> None:
         self.journal.append(record).add_done_callback(partial(self._on_disk, ack))
