@@ -11,8 +11,10 @@ from pitwall.rpc.ports import PortTaken, is_taken, owner_of
 #: Makes a server's credentials.
 Credentials = Callable[[], grpc.ServerCredentials]
 
-#: What gRPC and asyncio have to say when a server ends over a call's path; RpcServer says it in a line of its own.
-_TOLD_ELSEWHERE: Final = ("grpc._cython.cygrpc", "asyncio")
+_GRPC: Final = "grpc._cython.cygrpc"
+#: What gRPC and asyncio have to say when a server ends over a call's path; RpcServer says it in a line of its own. gRPC
+#: also has a traceback for each name and value of metadata that is no UTF-8, and goes on: anybody could fill a log.
+_TOLD_ELSEWHERE: Final = (_GRPC, "asyncio")
 
 
 class Blueprint:
@@ -78,6 +80,8 @@ class Blueprint:
 
 
 def is_other_news(record: logging.LogRecord) -> bool:
-    """False for what is told elsewhere."""
+    """False for what is told elsewhere, or need not be told."""
     error = (record.exc_info[1] if record.exc_info else None) or record.msg
-    return not (isinstance(error, UnicodeDecodeError) and bytes(error.object).startswith(b"/"))
+    if not isinstance(error, UnicodeDecodeError):
+        return True
+    return record.name != _GRPC and not bytes(error.object).startswith(b"/")

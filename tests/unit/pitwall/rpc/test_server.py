@@ -276,12 +276,14 @@ async def test_a_port_that_is_stopped_is_not_opened_anew(rpc: Site) -> None:
 
 
 def test_only_what_a_path_has_done_is_left_out_of_the_log() -> None:
-    def record(error: Exception) -> logging.LogRecord:
-        return logging.LogRecord("asyncio", logging.ERROR, "", 1, "text", (), (type(error), error, None))
+    def record(error: Exception, logger: str = "asyncio") -> logging.LogRecord:
+        return logging.LogRecord(logger, logging.ERROR, "", 1, "text", (), (type(error), error, None))
 
     assert not is_other_news(record(UnicodeDecodeError("utf-8", b"/\xe7", 1, 2, "no text")))
     assert is_other_news(record(UnicodeDecodeError("utf-8", b"\xe7", 1, 2, "no text")))
+    assert not is_other_news(record(UnicodeDecodeError("utf-8", b"\xe7", 0, 1, "no text"), "grpc._cython.cygrpc"))
     assert is_other_news(record(ValueError("/")))
+    assert is_other_news(record(ValueError("/"), "grpc._cython.cygrpc"))
 
 
 def _stub_of(rpc: Site, server: RpcServer) -> "command_grpc.CommandServiceAsyncStub":
