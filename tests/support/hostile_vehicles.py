@@ -165,7 +165,8 @@ async def changed_frames(attack: Attack, number: int, came: Came) -> None:
     mutator = _MUTATORS.setdefault(number, Mutator(corpus(), pb.ConnectRequest, attack.seed + number))
     came["streams"] += 1
     async with vehicle(attack.home, attack.address, vehicle_id) as it:
-        it._take_ack = lambda _: None  # type: ignore[method-assign]  # of whatever it declares lost: ranges without end
+        # Of whatever it declares lost, which may be ranges without end.
+        it._take_ack = lambda ack: None  # type: ignore[method-assign]
         first = came["streams"] % 6 == 0
         if not first:
             await it.send(good_hello(vehicle_id, came["streams"]))  # type: ignore[arg-type]
