@@ -43,10 +43,13 @@ class Blueprint:
             logging.getLogger(name).addFilter(is_other_news)
 
     def again(self) -> grpc.aio.Server:
-        """Another one, bound to the same port, with all that was added to the first. Raises PortTaken."""
+        """Another one, bound to the same port, with all that was added to the first. Raises OSError.
+
+        Quick, because calls wait meanwhile: it does not look who has the port.
+        """
         address = f"{self._host}:{self.port}"
         if is_taken(self._host.strip("[]"), self.port):
-            raise PortTaken(address, owner_of(self.port))
+            raise OSError(f"{address} is taken")
         server = self._made()
         self._bind(server, address)
         for method, arguments in self._added:
