@@ -4,7 +4,6 @@ The seed is printed; PITWALL_TEST_SEED runs it again.
 """
 
 import asyncio
-import json
 import os
 import re
 import time
@@ -64,7 +63,7 @@ async def test_whatever_comes_the_gateway_stays_and_nobody_notices(
     came, quiet, beside = await asyncio.to_thread(attacked, kind, attack, counted, wanted)
     assert running.process.poll() is None, running.log[-2_000:]
     assert not DEFECTS.search(running.log), DEFECTS.search(running.log)
-    assert not errors(running.log)
+    assert errors(running.log) == []
     code, _ = await running.status("/healthz")
     assert code == 200
     slow_s = p99(beside)
@@ -100,6 +99,5 @@ def p99(took_s: list[float]) -> float:
 
 
 def errors(log: str) -> list[str]:
-    """What the gateway itself calls an error."""
-    lines = [json.loads(text) for text in log.splitlines() if text.startswith("{")]
-    return [str(line) for line in lines if line.get("level") in ("error", "critical")]
+    """What the gateway itself calls an error. gRPC's own lines may run into them, so they are not read as JSON."""
+    return [line for line in log.splitlines() if re.search(r'"level": "(error|critical)"', line)]
