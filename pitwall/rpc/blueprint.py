@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from traceback import walk_tb
 from typing import Any, Final
 
 import grpc
@@ -12,6 +13,7 @@ from pitwall.rpc.ports import PortTaken, is_taken, owner_of
 Credentials = Callable[[], grpc.ServerCredentials]
 
 _GRPC: Final = "grpc._cython.cygrpc"
+_SERVER_SOURCE: Final = "_cygrpc/aio/server.pyx.pxi"
 #: What gRPC and asyncio have to say when a server ends over a call's path; RpcServer says it in a line of its own. gRPC
 #: also has a traceback for each name and value of metadata that is no UTF-8, and goes on: anybody could fill a log.
 _TOLD_ELSEWHERE: Final = (_GRPC, "asyncio")
@@ -87,4 +89,9 @@ def is_other_news(record: logging.LogRecord) -> bool:
     error = (record.exc_info[1] if record.exc_info else None) or record.msg
     if not isinstance(error, UnicodeDecodeError):
         return True
-    return record.name != _GRPC and not bytes(error.object).startswith(b"/")
+    return record.name != _GRPC and not _is_of_the_server(error)
+
+
+def _is_of_the_server(error: BaseException) -> bool:
+    """Whether it was raised where grpc.aio takes calls."""
+    return any(frame.f_code.co_filename.endswith(_SERVER_SOURCE) for frame, _ in walk_tb(error.__traceback__))

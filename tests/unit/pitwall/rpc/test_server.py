@@ -1,6 +1,7 @@
 """The server's limits and its life, over the wire."""
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -275,15 +276,27 @@ async def test_a_port_that_is_stopped_is_not_opened_anew(rpc: Site) -> None:
     assert server.reopened == 0
 
 
-def test_only_what_a_path_has_done_is_left_out_of_the_log() -> None:
+def test_only_what_bad_bytes_of_others_have_done_is_left_out_of_the_log() -> None:
     def record(error: Exception, logger: str = "asyncio") -> logging.LogRecord:
         return logging.LogRecord(logger, logging.ERROR, "", 1, "text", (), (type(error), error, None))
 
-    assert not is_other_news(record(UnicodeDecodeError("utf-8", b"/\xe7", 1, 2, "no text")))
-    assert is_other_news(record(UnicodeDecodeError("utf-8", b"\xe7", 1, 2, "no text")))
-    assert not is_other_news(record(UnicodeDecodeError("utf-8", b"\xe7", 0, 1, "no text"), "grpc._cython.cygrpc"))
+    no_text = UnicodeDecodeError("utf-8", b"\xe7", 0, 1, "no text")
+    assert not is_other_news(record(no_text, "grpc._cython.cygrpc"))
+    assert is_other_news(record(no_text)), "of somebody else's"
     assert is_other_news(record(ValueError("/")))
     assert is_other_news(record(ValueError("/"), "grpc._cython.cygrpc"))
+
+
+async def test_a_call_whose_path_is_no_text_leaves_one_line_in_the_log(
+    rpc: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = await rpc.operator_port()
+    for times, path in enumerate(("/\xe7", "\xe7"), 1):
+        async with _called(rpc, server.port, path):
+            await _until(lambda: server.reopened >= times)  # noqa: B023
+    gc.collect()
+    await asyncio.sleep(LOOK_EVERY_S)
+    assert not [each for each in caplog.records if each.name in ("asyncio", "grpc._cython.cygrpc")]
 
 
 def _stub_of(rpc: Site, server: RpcServer) -> "command_grpc.CommandServiceAsyncStub":
