@@ -17,7 +17,8 @@ from edge_agent.link import Doors, Link
 from edge_agent.metrics import Counters
 from edge_agent.moment import Moment
 from edge_agent.outbox import Bounds
-from edge_agent.outbox_writer import OutboxWriter, Outcome
+from edge_agent.outbox_commands import Outcome
+from edge_agent.outbox_writer import OutboxWriter
 from edge_agent.readings_log import ReadingsLog
 from edge_agent.state import Remembered, StateStore
 from edge_agent.vehicle import VehicleInterface
@@ -92,7 +93,15 @@ class Builder:
         settings = self._settings
         # By its name and not its place, so that the fleet is spread over the gateways however processes host it.
         gateways = GatewayList(settings.gateways, zlib.crc32(vehicle_id.encode()), jitter_s)
-        vehicle = HostedVehicle(vehicle_id, agent, interface, self._host, self._counters, gateways.answered)
+        vehicle = HostedVehicle(
+            vehicle_id,
+            agent,
+            interface,
+            self._host,
+            self._counters,
+            gateways.answered,
+            flush_interval_s=settings.flush_interval_s,
+        )
         self._host.vehicles[vehicle_id] = vehicle
         pending, lost = self._host.outbox.left_over(vehicle_id)
         for boot_epoch, r in pending:

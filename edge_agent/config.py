@@ -41,6 +41,8 @@ class AgentSettings(Settings):
     plant_dir: Path | None = None
     #: Readings a second of each vehicle.
     rate_hz: Annotated[float, Field(gt=0, le=MAX_RATE_HZ)] = 1.0
+    #: Live readings gather for at most so long, seconds, unless a batch is full before; 0: each goes at once.
+    flush_interval_s: Annotated[float, Field(ge=0, le=5)] = 0.2
     #: Makes every leg of the mission so many times shorter.
     time_scale: Annotated[float, Field(gt=0, le=1_000)] = 1.0
     #: Of the missions.

@@ -35,6 +35,8 @@ def show(host: Host, outbox_max_bytes: int) -> None:
         lambda: host.newest.unsaved,
     )
     gauge(meter, "pitwall.agent.outbox.waiting", "Commands that wait for the disk", lambda: host.outbox.worker.waiting)
+    text = "How often the disk has refused readings, or the file was damaged"
+    total(meter, "pitwall.agent.outbox.failures", text, lambda: host.outbox.failures)
     total(meter, "pitwall.agent.latch.failures", "Latches that the disk refused", lambda: host.latches.failures)
 
 

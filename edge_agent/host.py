@@ -11,7 +11,8 @@ from edge_agent.latch import LatchFile
 from edge_agent.latch_keeper import LatchKeeper
 from edge_agent.limits import CONTROL_PERIOD_S, STATE_RETRY_S
 from edge_agent.moment import Moment
-from edge_agent.outbox_writer import Command, OutboxWriter, Outcome
+from edge_agent.outbox_commands import Command, Outcome
+from edge_agent.outbox_writer import OutboxWriter
 from edge_agent.state import StateStore
 from edge_agent.state_keeper import Again, Item, StateKeeper
 from pitwall.clock import boottime_s

@@ -25,7 +25,8 @@ from edge_agent.effects import (
 from edge_agent.metrics import Counters
 from edge_agent.moment import Moment
 from edge_agent.outbox import NewReading
-from edge_agent.outbox_writer import Command, Fetch, Remove
+from edge_agent.outbox_commands import Command, Fetch, Lose, Remove
+from edge_agent.outbox_writer import busy
 from edge_agent.reports import Lost, Reports
 from edge_agent.shipment import Shipment, Stored
 from edge_agent.stages import Stage
@@ -34,8 +35,8 @@ from edge_agent.state_keeper import Begin, Item
 from edge_agent.uplink import Leave, Session
 from edge_agent.vehicle import VehicleInterface, VehicleSample
 from pitwall import logs
+from pitwall.clock import boottime_s
 from pitwall.domain.permit import PermitDenial
-from pitwall.domain.sequence import SequenceRange
 
 _log = logs.get(__name__)
 
@@ -70,9 +71,11 @@ class HostedVehicle:
         disks: Disks,
         counters: Counters,
         answered: Callable[[PermitDenial, float], bool],
+        *,
+        flush_interval_s: float = 0.0,
     ) -> None:
         self.vehicle_id, self.agent = vehicle_id, agent
-        self.shipment, self.reports = Shipment(), Reports()
+        self.shipment, self.reports = Shipment(flush_interval_s), Reports()
         self._interface, self._disks, self._counters, self._answered = interface, disks, counters, answered
         self._stream: Stream | None = None
 
@@ -125,8 +128,7 @@ class HostedVehicle:
     def _store(self, new: NewReading) -> None:
         self._counters.readings.add(1, {"outcome": "generated"})
         if not self._disks.put_reading(new):
-            stored = new.stored
-            self.lost([Lost(stored.boot_epoch, SequenceRange(stored.sequence, stored.sequence), "OUTBOX_BUSY")])
+            self.lost([busy(new)])
 
     def wake(self) -> None:
         if self._stream is not None:
@@ -149,8 +151,11 @@ class HostedVehicle:
         leave = stream.session.check(now.s)
         if leave is not None:
             stream.leave(leave)
-        elif self.reports.progress or stream.session.heartbeat_due(now.s):
+        elif self._has_news(stream.session, now.s):
             stream.wake()
+
+    def _has_news(self, session: Session, now_s: float) -> bool:
+        return bool(self.reports.progress) or session.heartbeat_due(now_s) or session.readings_due(now_s)
 
     def stand(self, now: Moment) -> None:
         """The last verdict before the agent ends: don't wait for the deadline."""
@@ -191,7 +196,7 @@ class HostedVehicle:
                 self.do(self.agent.receive(event, now))
             if isinstance(event, PermitCame):
                 self._permitted(stream, event, now.s)
-        if self.reports.progress or self.shipment.waiting:
+        if self.reports.progress or self.shipment.has_history or stream.session.readings_due(now.s):
             stream.wake()
 
     def _permitted(self, stream: Stream, permit: PermitCame, now_s: float) -> None:
@@ -223,13 +228,17 @@ class HostedVehicle:
         """They may be offered now."""
         for reading in readings:
             self.shipment.add(reading)
-        self.wake()
+        stream = self._stream
+        if stream is not None and (self.shipment.has_history or stream.session.readings_due(boottime_s())):
+            stream.wake()
 
     def fetched(self, fetch: Fetch, readings: Sequence[Stored] | None) -> None:
         """History. What the disk should have had and has not is lost; a disk that could not say is asked again."""
         missing = self.shipment.fetched(fetch.wanted, readings)
         if missing:
-            self.lost([Lost(fetch.wanted.boot_epoch, r, "NOT_ON_DISK") for r in missing])
+            losses = tuple(Lost(fetch.wanted.boot_epoch, r, "NOT_ON_DISK") for r in missing)
+            self._disks.put_reading(Lose(self.vehicle_id, losses))
+            self.lost(losses)
         if readings is not None:
             self.wake()
 
@@ -244,5 +253,5 @@ class HostedVehicle:
     def want_history(self, session: Session, now_s: float) -> None:
         """Asks the disk for what the session could send next."""
         wanted = session.wanted(now_s)
-        if wanted is not None:
-            self._disks.put_reading(Fetch(self.vehicle_id, wanted))
+        if wanted is not None and not self._disks.put_reading(Fetch(self.vehicle_id, wanted)):
+            self.shipment.fetched(wanted, None)  # the disk is far behind: asked again later

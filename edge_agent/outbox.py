@@ -4,36 +4,45 @@ Bounded by bytes and by age; the oldest go first, whoever's they are, and what g
 lost in the same transaction. Nothing here is on the stop path.
 """
 
+import logging
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+from edge_agent.losses import LOST_SCHEMA, LostTable
+from edge_agent.packing import Packing
 from edge_agent.reports import Lost
 from edge_agent.shipment import Stored, Wanted
 from edge_agent.sqlite_file import open_database
 from pitwall.domain.sequence import RangeSet, SequenceRange
 
-#: What a row takes beside its content, bytes: keys, index, page overhead. Measured at 1 Hz over a day.
-ROW_OVERHEAD_BYTES: Final = 64
+_log = logging.getLogger(__name__)
+
+#: What a row takes beside its packed content, bytes: keys, index, page overhead. Measured over seven days at 1 Hz.
+ROW_OVERHEAD_BYTES: Final = 32
 #: A wall clock that says earlier, Unix seconds, was never set: what was made then has no age to judge it by.
 EARLIEST_WALL_S: Final = 1_700_000_000.0
+#: Of the tables below. A file of another layout is set aside.
+LAYOUT: Final = 2
 #: Rows given up in one go.
 _EVICT_ROWS: Final = 500
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS vehicle (number INTEGER PRIMARY KEY, vehicle_id TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS reading (
-    id INTEGER PRIMARY KEY, vehicle INTEGER NOT NULL, boot_epoch INTEGER NOT NULL, sequence INTEGER NOT NULL,
-    wall_s REAL NOT NULL, content BLOB NOT NULL, UNIQUE (vehicle, boot_epoch, sequence)
+# A stream is one vehicle's readings of one boot_epoch: a small number, in the row and in the index, for both.
+_SCHEMA = (
+    """
+CREATE TABLE IF NOT EXISTS stream (
+    number INTEGER PRIMARY KEY, vehicle_id TEXT NOT NULL, boot_epoch INTEGER NOT NULL, UNIQUE (vehicle_id, boot_epoch)
 );
-CREATE TABLE IF NOT EXISTS lost (
-    vehicle INTEGER NOT NULL, boot_epoch INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
-    reason TEXT NOT NULL, wall_s REAL NOT NULL
+CREATE TABLE IF NOT EXISTS reading (
+    id INTEGER PRIMARY KEY, stream INTEGER NOT NULL, sequence INTEGER NOT NULL, wall_s INTEGER NOT NULL,
+    packed BLOB NOT NULL, UNIQUE (stream, sequence)
 );
 """
+    + LOST_SCHEMA
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +62,38 @@ class Bounds:
     max_age_s: float
 
 
+class _Stream(NamedTuple):
+    number: int
+    packing: Packing
+
+
+class _Going(NamedTuple):
+    """A row that has to go."""
+
+    row_id: int
+    stream: int
+    sequence: int
+    reason: str
+
+
 class Outbox:
-    """Every method blocks on the disk and may raise sqlite3.Error. After one, `abandon` it: it has changed nothing."""
+    """Every method blocks on the disk and may raise sqlite3.Error.
+
+    After one, `rollback` or `abandon` it: then nothing has changed.
+    """
 
     def __init__(self, path: Path, bounds: Bounds) -> None:
         self._bounds = bounds
-        self._connection, _ = open_database(path, _SCHEMA)
-        self._numbers: dict[str, int] = {
-            vehicle_id: number for number, vehicle_id in self._connection.execute("SELECT * FROM vehicle")
-        }
+        self._connection, _ = open_database(path, _SCHEMA, layout=LAYOUT)
+        self._streams: dict[tuple[str, int], _Stream] = {}
+        for number, vehicle_id, boot_epoch in self._connection.execute("SELECT * FROM stream"):
+            self._streams[vehicle_id, boot_epoch] = _Stream(number, Packing(vehicle_id, boot_epoch))
+        self._losses = LostTable(self._connection)
         self.rows, content = self._connection.execute(
-            "SELECT COUNT(*), COALESCE(SUM(LENGTH(content)), 0) FROM reading"
+            "SELECT COUNT(*), COALESCE(SUM(LENGTH(packed)), 0) FROM reading"
         ).fetchone()
         self.bytes: int = content + self.rows * ROW_OVERHEAD_BYTES
+        self._before = (self.rows, self.bytes, dict(self._streams))
 
     def close(self) -> None:
         self._connection.close()
@@ -74,10 +102,21 @@ class Outbox:
 
     def begin(self) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
+        self._before = (self.rows, self.bytes, dict(self._streams))
 
     def commit(self) -> None:
         """What was put in is on disk when this returns."""
         self._connection.execute("COMMIT")
+
+    def rollback(self) -> bool:
+        """Back to before `begin`. False where that fails too: then it has to be abandoned."""
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            return False
+        self.rows, self.bytes, self._streams = self._before
+        return True
 
     def abandon(self) -> None:
         """After an error: closes it without the open transaction. To be opened anew."""
@@ -90,101 +129,107 @@ class Outbox:
         """A reading that is there already stays as it is."""
         for new in readings:
             stored = new.stored
-            row = (self._number(new.vehicle_id), stored.boot_epoch, stored.sequence, new.wall_s, stored.content)
+            stream = self._stream(new.vehicle_id, stored.boot_epoch)
+            packed = stream.packing.pack(stored.sequence, stored.content)
             added = self._connection.execute(
-                "INSERT OR IGNORE INTO reading (vehicle, boot_epoch, sequence, wall_s, content) VALUES (?, ?, ?, ?, ?)",
-                row,
+                "INSERT OR IGNORE INTO reading (stream, sequence, wall_s, packed) VALUES (?, ?, ?, ?)",
+                (stream.number, stored.sequence, int(new.wall_s), packed),
             ).rowcount
             self.rows += added
-            self.bytes += added * (len(stored.content) + ROW_OVERHEAD_BYTES)
+            self.bytes += added * (len(packed) + ROW_OVERHEAD_BYTES)
 
     def remove(self, vehicle_id: str, boot_epoch: int, ranges: Iterable[SequenceRange]) -> None:
         """Acknowledged. A lost range that the gateway now knows of is forgotten too."""
-        number = self._number(vehicle_id)
+        stream = self._streams.get((vehicle_id, boot_epoch))
+        if stream is None:
+            return
         for r in ranges:
-            span = (number, _signed(boot_epoch), _signed(r.first), _signed(r.last))
-            self._gone(
-                self._connection.execute(
-                    "DELETE FROM reading WHERE vehicle = ? AND boot_epoch = ? AND sequence BETWEEN ? AND ?"
-                    " RETURNING LENGTH(content)",
-                    span,
-                ).fetchall()
-            )
-            self._connection.execute(
-                "DELETE FROM lost WHERE vehicle = ? AND boot_epoch = ? AND first >= ? AND last <= ?", span
-            )
+            first, last = _signed(r.first), _signed(r.last)
+            self._delete(stream.number, first, last)
+            self._losses.known(stream.number, first, last)
+
+    def lose(self, lost: Mapping[str, Sequence[Lost]], wall_s: float) -> None:
+        """Gives up what is still there of it, and writes down that it is lost: to be told after a restart too."""
+        for vehicle_id, losses in lost.items():
+            for one in losses:
+                number = self._stream(vehicle_id, one.boot_epoch).number
+                self._delete(number, one.range.first, one.range.last)
+                self._losses.add(number, one, wall_s)
 
     def evict(self, wall_s: float) -> dict[str, list[Lost]]:
         """Gives up the oldest while there is too much or it is too old. Returns what was lost, by vehicle."""
         lost: dict[str, list[Lost]] = {}
         limit = wall_s - self._bounds.max_age_s
-        while self.rows and (rows := self._oldest(limit)):
-            for vehicle_id, losses in self._give_up(rows, wall_s).items():
+        while self.rows and (going := self._oldest(limit)):
+            for vehicle_id, losses in self._give_up(going, wall_s).items():
                 lost.setdefault(vehicle_id, []).extend(losses)
-        self._connection.execute("DELETE FROM lost WHERE wall_s < ?", (limit,))
+        self._losses.forget(limit)
         return lost
 
-    def _oldest(self, limit: float) -> list[tuple[int, str, int, int, str]]:
-        """(id, vehicle_id, boot_epoch, sequence, reason) of what has to go next."""
+    def _oldest(self, limit: float) -> list[_Going]:
+        """What has to go next."""
+        if self.bytes <= self._bounds.max_bytes and not self._first_is_too_old(limit):
+            return []
         rows = self._connection.execute(
-            "SELECT id, vehicle_id, boot_epoch, sequence, wall_s, LENGTH(content) FROM reading"
-            " JOIN vehicle ON number = vehicle ORDER BY id LIMIT ?",
-            (_EVICT_ROWS,),
+            "SELECT id, stream, sequence, wall_s, LENGTH(packed) FROM reading ORDER BY id LIMIT ?", (_EVICT_ROWS,)
         ).fetchall()
         going, excess = [], self.bytes - self._bounds.max_bytes
-        for row_id, vehicle_id, boot_epoch, sequence, made_s, length in rows:
+        for row_id, stream, sequence, made_s, length in rows:
             if excess > 0:
                 reason = "OUTBOX_FULL"
-            elif EARLIEST_WALL_S <= made_s < limit:
+            elif _too_old(made_s, limit):
                 reason = "TOO_OLD"
             else:
                 break
             excess -= length + ROW_OVERHEAD_BYTES
-            going.append((row_id, vehicle_id, boot_epoch, sequence, reason))
+            going.append(_Going(row_id, stream, sequence, reason))
         return going
 
-    def _give_up(self, rows: list[tuple[int, str, int, int, str]], wall_s: float) -> dict[str, list[Lost]]:
-        ranges: dict[tuple[str, int, str], RangeSet] = {}
-        for row_id, vehicle_id, boot_epoch, sequence, reason in rows:
+    def _first_is_too_old(self, limit: float) -> bool:
+        row = self._connection.execute("SELECT wall_s FROM reading ORDER BY id LIMIT 1").fetchone()
+        return row is not None and _too_old(row[0], limit)
+
+    def _give_up(self, going: Sequence[_Going], wall_s: float) -> dict[str, list[Lost]]:
+        ranges: dict[tuple[int, str], RangeSet] = {}
+        for row in going:
             self._gone(
                 self._connection.execute(
-                    "DELETE FROM reading WHERE id = ? RETURNING LENGTH(content)", (row_id,)
+                    "DELETE FROM reading WHERE id = ? RETURNING LENGTH(packed)", (row.row_id,)
                 ).fetchall()
             )
-            ranges.setdefault((vehicle_id, boot_epoch, reason), RangeSet()).add(sequence)
+            ranges.setdefault((row.stream, row.reason), RangeSet()).add(row.sequence)
+        whose = {stream.number: identity for identity, stream in self._streams.items()}
         lost: dict[str, list[Lost]] = {}
-        for (vehicle_id, boot_epoch, reason), found in ranges.items():
-            lost.setdefault(vehicle_id, []).extend(Lost(boot_epoch, r, reason) for r in found.ranges())
-        self.lose(lost, wall_s)
+        for (number, reason), found in ranges.items():
+            vehicle_id, boot_epoch = whose[number]
+            for r in found.ranges():
+                self._losses.add(number, one := Lost(boot_epoch, r, reason), wall_s)
+                lost.setdefault(vehicle_id, []).append(one)
         return lost
-
-    def lose(self, lost: dict[str, list[Lost]], wall_s: float) -> None:
-        """Writes down what is lost, so that it is told after a restart too."""
-        self._connection.executemany(
-            "INSERT INTO lost VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (self._number(vehicle_id), one.boot_epoch, one.range.first, one.range.last, one.reason, wall_s)
-                for vehicle_id, losses in lost.items()
-                for one in losses
-            ],
-        )
 
     # What is there
 
     def fetch(self, vehicle_id: str, wanted: Wanted) -> list[Stored]:
-        """Ascending."""
+        """Ascending. What is damaged is left out."""
+        stream = self._streams.get((vehicle_id, wanted.boot_epoch))
+        if stream is None:
+            return []
         rows = self._connection.execute(
-            "SELECT boot_epoch, sequence, content FROM reading"
-            " WHERE vehicle = ? AND boot_epoch = ? AND sequence BETWEEN ? AND ? ORDER BY sequence",
-            (self._numbers.get(vehicle_id), wanted.boot_epoch, wanted.first, wanted.last),
-        )
-        return [Stored(*row) for row in rows]
+            "SELECT sequence, packed FROM reading WHERE stream = ? AND sequence BETWEEN ? AND ? ORDER BY sequence",
+            (stream.number, wanted.first, wanted.last),
+        ).fetchall()
+        unpacked = [(sequence, stream.packing.unpack(sequence, packed)) for sequence, packed in rows]
+        found = [Stored(wanted.boot_epoch, sequence, content) for sequence, content in unpacked if content is not None]
+        if len(found) < len(rows):
+            _log.error("%s: %d readings on disk are damaged; they are lost", vehicle_id, len(rows) - len(found))
+        return found
 
     def pending(self, vehicle_id: str) -> list[tuple[int, SequenceRange]]:
         """Everything unacknowledged, as ranges by boot_epoch."""
         rows = self._connection.execute(
-            "SELECT boot_epoch, sequence FROM reading WHERE vehicle = ? ORDER BY boot_epoch, sequence",
-            (self._numbers.get(vehicle_id),),
+            "SELECT boot_epoch, sequence FROM reading JOIN stream ON number = stream"
+            " WHERE vehicle_id = ? ORDER BY boot_epoch, sequence",
+            (vehicle_id,),
         )
         found: dict[int, RangeSet] = {}
         for boot_epoch, sequence in rows:
@@ -193,22 +238,44 @@ class Outbox:
 
     def lost(self, vehicle_id: str) -> list[Lost]:
         """What was lost and is not known to have been told."""
-        rows = self._connection.execute(
-            "SELECT boot_epoch, first, last, reason FROM lost WHERE vehicle = ? ORDER BY rowid",
-            (self._numbers.get(vehicle_id),),
-        )
-        return [Lost(epoch, SequenceRange(first, last), reason) for epoch, first, last, reason in rows]
+        return self._losses.of(vehicle_id)
 
-    def _number(self, vehicle_id: str) -> int:
-        if vehicle_id not in self._numbers:
-            self._connection.execute("INSERT OR IGNORE INTO vehicle (vehicle_id) VALUES (?)", (vehicle_id,))
-            row = self._connection.execute("SELECT number FROM vehicle WHERE vehicle_id = ?", (vehicle_id,)).fetchone()
-            self._numbers[vehicle_id] = row[0]
-        return self._numbers[vehicle_id]
+    def _stream(self, vehicle_id: str, boot_epoch: int) -> _Stream:
+        found = self._streams.get((vehicle_id, boot_epoch))
+        if found is None:
+            self._drop_idle(vehicle_id)
+            number = self._connection.execute(
+                "INSERT INTO stream (vehicle_id, boot_epoch) VALUES (?, ?)", (vehicle_id, boot_epoch)
+            ).lastrowid
+            assert number is not None
+            found = self._streams[vehicle_id, boot_epoch] = _Stream(number, Packing(vehicle_id, boot_epoch))
+        return found
+
+    def _drop_idle(self, vehicle_id: str) -> None:
+        """Forgets earlier boots of which nothing is left: there is one more with every start."""
+        rows = self._connection.execute(
+            "DELETE FROM stream WHERE vehicle_id = ? AND NOT EXISTS (SELECT 1 FROM reading WHERE stream = number)"
+            " AND NOT EXISTS (SELECT 1 FROM lost WHERE stream = number) RETURNING boot_epoch",
+            (vehicle_id,),
+        ).fetchall()
+        for (boot_epoch,) in rows:
+            self._streams.pop((vehicle_id, boot_epoch), None)
+
+    def _delete(self, stream: int, first: int, last: int) -> None:
+        self._gone(
+            self._connection.execute(
+                "DELETE FROM reading WHERE stream = ? AND sequence BETWEEN ? AND ? RETURNING LENGTH(packed)",
+                (stream, first, last),
+            ).fetchall()
+        )
 
     def _gone(self, lengths: list[tuple[int]]) -> None:
         self.rows -= len(lengths)
         self.bytes -= sum(length + ROW_OVERHEAD_BYTES for (length,) in lengths)
+
+
+def _too_old(made_s: float, limit: float) -> bool:
+    return EARLIEST_WALL_S <= made_s < limit
 
 
 def _signed(number: int) -> int:

@@ -7,57 +7,24 @@ health. The stop path never comes here.
 
 import logging
 import sqlite3
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
 from edge_agent.limits import MAX_UNSAVED_READINGS, OUTBOX_QUEUE, OUTBOX_RETRY_S
 from edge_agent.outbox import Bounds, NewReading, Outbox
+from edge_agent.outbox_commands import Command, Fetch, Lose, Outcome, Remove
 from edge_agent.readings_log import ReadingsLog
 from edge_agent.reports import Lost
-from edge_agent.shipment import Stored, Wanted
+from edge_agent.shipment import Stored
 from edge_agent.sqlite_file import is_damage, set_aside
+from edge_agent.unsaved import Notes, Unsaved
 from edge_agent.worker import Worker
 from pitwall.clock import monotonic_s, wall_time
-from pitwall.domain.sequence import RangeSet, SequenceRange
+from pitwall.domain.sequence import SequenceRange
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Remove:
-    """Acknowledged."""
-
-    vehicle_id: str
-    boot_epoch: int
-    ranges: tuple[SequenceRange, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    vehicle_id: str
-    wanted: Wanted
-
-
-Command = NewReading | Remove | Fetch
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What came of a run of commands. `unsaved`: readings that are in memory alone."""
-
-    stored: list[NewReading] = field(default_factory=list)
-    fetched: list[tuple[Fetch, list[Stored] | None]] = field(default_factory=list)
-    lost: dict[str, list[Lost]] = field(default_factory=dict)
-    problem: str = ""
-    rows: int = 0
-    bytes: int = 0
-    unsaved: int = 0
-
-
-_Key = tuple[str, int, int]
 
 
 class OutboxWriter:
@@ -66,17 +33,30 @@ class OutboxWriter:
     def __init__(self, path: Path, bounds: Bounds, log: ReadingsLog, tell: Callable[[Outcome], None]) -> None:
         self._path, self._bounds, self._log, self._tell = path, bounds, log, tell
         self._outbox: Outbox | None = None
-        # What the disk has still to take: new readings, and what is acknowledged and may go.
-        self._unsaved: OrderedDict[_Key, NewReading] = OrderedDict()
-        self._removed: dict[tuple[str, int], RangeSet] = {}
+        self._unsaved = Unsaved()
         self._problem = ""
         self._retry_s = 0.0
+        #: How often the disk has refused so far, a damaged file included.
+        self.failures = 0
+        # What found the queue full, as ranges.
+        self._overflow, self._overflowing = Notes(), threading.Lock()
         self._open()
         self.worker: Final[Worker[Command]] = Worker("outbox", self._handle, OUTBOX_QUEUE)
 
     def put(self, command: Command) -> bool:
-        """Removals wait for the next reading: they are no hurry, and share its sync."""
-        return self.worker.put(command, wake=not isinstance(command, Remove))
+        """Removals wait for the next reading: they are no hurry, and share its sync.
+
+        False where the thread is so far behind that the queue is full: a reading is lost then, and that is written down
+        with what comes next; what is acknowledged or lost is kept as well.
+        """
+        if self.worker.put(command, wake=not isinstance(command, Remove)):
+            return True
+        if isinstance(command, NewReading):
+            command = Lose(command.vehicle_id, (busy(command),))
+        if not isinstance(command, Fetch):
+            with self._overflowing:
+                self._overflow.take(command)
+        return False
 
     def left_over(self, vehicle_id: str) -> tuple[list[tuple[int, SequenceRange]], list[Lost]]:
         """What was there at the start: unacknowledged readings, and losses to be told. Before the first `put` only."""
@@ -93,51 +73,60 @@ class OutboxWriter:
     def _handle(self, commands: list[Command]) -> None:
         new = [c for c in commands if isinstance(c, NewReading)]
         self._log.write(new)
-        self._unsaved.update((_key(reading), reading) for reading in new)
-        for command in commands:
-            if isinstance(command, Remove):
-                self._take_removal(command)
+        self._unsaved.add(new)
+        for note in (*self._overflowed(), *commands):
+            if isinstance(note, Remove | Lose):
+                self._unsaved.note(note)
         outcome = Outcome(stored=new)
-        self._save(outcome)
-        self._bound_memory(outcome)
+        # Before the sync: whoever sends history waits for it.
         outcome.fetched = [(c, self._fetch(c)) for c in commands if isinstance(c, Fetch)]
+        self._save(outcome)
+        self._merge_lost(outcome, self._unsaved.bound(MAX_UNSAVED_READINGS))
         outcome.problem, outcome.unsaved = self._problem, len(self._unsaved)
         if self._outbox is not None:
             outcome.rows, outcome.bytes = self._outbox.rows, self._outbox.bytes
         self._tell(outcome)
 
+    def _overflowed(self) -> Iterable[Remove | Lose]:
+        with self._overflowing:
+            notes, self._overflow = self._overflow, Notes()
+        losses = [Lose(vehicle_id, tuple(lost)) for vehicle_id, lost in notes.losses().items()]
+        return (*losses, *notes.removals())
+
     def _save(self, outcome: Outcome) -> None:
         """Everything that is not on disk yet, and what may go, in one synced transaction."""
-        if self._problem and monotonic_s() < self._retry_s:
+        if not self._unsaved or (self._problem and monotonic_s() < self._retry_s):
             return
         if self._outbox is None:
             self._open()
-        outbox = self._outbox
+        outbox, wall_s = self._outbox, wall_time().timestamp()
         if outbox is None:
             return
         try:
             outbox.begin()
-            for (vehicle_id, boot_epoch), ranges in self._removed.items():
-                outbox.remove(vehicle_id, boot_epoch, ranges.ranges())
-            outbox.add(self._unsaved.values())
-            lost = outbox.evict(wall_time().timestamp())
+            self._unsaved.write(outbox, wall_s)
+            lost = outbox.evict(wall_s)
             outbox.commit()
         except sqlite3.Error as error:
             self._failed(error)
             return
         self._unsaved.clear()
-        self._removed.clear()
-        outcome.lost = lost
+        self._merge_lost(outcome, lost)
         if self._problem:
             _log.warning("%s: readings are written to disk again", self._path)
         self._problem = ""
 
-    def _failed(self, error: sqlite3.Error) -> None:
-        """Goes on from memory. A connection that failed is not trusted again; a damaged file makes way.
+    def _merge_lost(self, outcome: Outcome, lost: dict[str, list[Lost]]) -> None:
+        for vehicle_id, losses in lost.items():
+            outcome.lost.setdefault(vehicle_id, []).extend(losses)
 
-        A full disk can still be read: history goes on.
+    def _failed(self, error: sqlite3.Error) -> None:
+        """Goes on from memory. A full disk can still be read: history goes on. Otherwise a connection that failed is
+        not trusted again, and a damaged file makes way.
         """
         self._note(error)
+        if self._outbox is not None and _is_full(error) and self._outbox.rollback():
+            return
         if self._outbox is not None:
             self._outbox.abandon()
         if is_damage(error):
@@ -153,48 +142,31 @@ class OutboxWriter:
             self._note(error)
 
     def _note(self, error: Exception) -> None:
+        self.failures += 1
         if str(error) != self._problem:
             _log.error("%s: %s; readings go on from memory, at most %d", self._path, error, MAX_UNSAVED_READINGS)
         self._problem = str(error)
         self._retry_s = monotonic_s() + OUTBOX_RETRY_S
 
-    def _bound_memory(self, outcome: Outcome) -> None:
-        lost: dict[tuple[str, int], RangeSet] = {}
-        while len(self._unsaved) > MAX_UNSAVED_READINGS:
-            (vehicle_id, boot_epoch, sequence), _ = self._unsaved.popitem(last=False)
-            lost.setdefault((vehicle_id, boot_epoch), RangeSet()).add(sequence)
-        for (vehicle_id, boot_epoch), ranges in lost.items():
-            outcome.lost.setdefault(vehicle_id, []).extend(Lost(boot_epoch, r, "MEMORY_FULL") for r in ranges.ranges())
-
-    def _take_removal(self, removal: Remove) -> None:
-        removed = self._removed.setdefault((removal.vehicle_id, removal.boot_epoch), RangeSet())
-        for r in removal.ranges:
-            removed.add(r.first, r.last)
-        if not self._problem:
-            return  # nothing waits in memory but what came with this very run
-        for key in [k for k in self._unsaved if k[:2] == (removal.vehicle_id, removal.boot_epoch)]:
-            if key[2] in removed:
-                del self._unsaved[key]
-
     def _fetch(self, command: Fetch) -> list[Stored] | None:
         """None where the disk can't say what it has."""
-        outbox = self._outbox
-        if outbox is None:
+        if self._outbox is None:
             return None
-        wanted = command.wanted
-        found = {
-            new.stored.sequence: new.stored
-            for (vehicle_id, boot_epoch, sequence), new in self._unsaved.items()
-            if (vehicle_id, boot_epoch) == (command.vehicle_id, wanted.boot_epoch)
-            and wanted.first <= sequence <= wanted.last
-        }
+        found = {stored.sequence: stored for stored in self._unsaved.find(command.vehicle_id, command.wanted)}
         try:
-            found.update((stored.sequence, stored) for stored in outbox.fetch(command.vehicle_id, wanted))
+            on_disk = self._outbox.fetch(command.vehicle_id, command.wanted)
         except sqlite3.Error as error:
             self._failed(error)
             return None
+        found.update((stored.sequence, stored) for stored in on_disk)
         return [found[sequence] for sequence in sorted(found)]
 
 
-def _key(new: NewReading) -> _Key:
-    return new.vehicle_id, new.stored.boot_epoch, new.stored.sequence
+def busy(new: NewReading) -> Lost:
+    """The loss of a reading that found the queue full."""
+    stored = new.stored
+    return Lost(stored.boot_epoch, SequenceRange(stored.sequence, stored.sequence), "OUTBOX_BUSY")
+
+
+def _is_full(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL

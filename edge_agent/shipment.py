@@ -4,12 +4,16 @@ A reading is *live* while it waits in memory for its first sending; it is *histo
 it, or when it was there before the process. History is marked as backfilled. Live readings that a broken stream left
 without an ack are sent again as live, ahead of newer ones, so that sequences ascend within each of the two kinds.
 
+Live readings gather for at most the flush interval, counted from the live batch before: whoever samples once a second
+waits for nothing, whoever samples ten times a second saves half of the frames. A full batch goes at once.
+
 Nothing here touches the disk: `wanted` says which history to fetch, `fetched` takes it.
 """
 
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from edge_agent.limits import HISTORY_SHARE, LIVE_READINGS, MAX_UNACKED_READINGS
 from pitwall.domain.sequence import RangeSet, SequenceRange
@@ -71,6 +75,9 @@ class _Epochs:
         found = self._sets.get(boot_epoch)
         return (SequenceRange(first, last),) if found is None else found.missing(first, last)
 
+    def __bool__(self) -> bool:
+        return bool(self._sets)
+
     def oldest(self) -> tuple[int, SequenceRange] | None:
         if not self._sets:
             return None
@@ -85,16 +92,69 @@ class _Epochs:
         return sum(found.count for found in self._sets.values())
 
 
+class _Queue:
+    """Readings that wait for their sending, and how much that is."""
+
+    __slots__ = ("bytes", "readings")
+
+    def __init__(self) -> None:
+        self.readings: deque[Stored] = deque()
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.readings)
+
+    def append(self, reading: Stored) -> None:
+        self.readings.append(reading)
+        self.bytes += len(reading.content)
+
+    def first(self) -> Stored:
+        """Takes it out."""
+        reading = self.readings.popleft()
+        self.bytes -= len(reading.content)
+        return reading
+
+    def put_before(self, readings: Iterable[Stored]) -> None:
+        """In front of what is there, in their order."""
+        kept = list(readings)
+        self.readings.extendleft(reversed(kept))
+        self.bytes += sum(len(reading.content) for reading in kept)
+
+    def drop(self, boot_epoch: int, gone: SequenceRange) -> None:
+        if any(_within(reading, boot_epoch, gone) for reading in self.readings):
+            self.readings = deque(r for r in self.readings if not _within(r, boot_epoch, gone))
+            self.bytes = sum(len(reading.content) for reading in self.readings)
+
+    def clear(self) -> None:
+        self.readings.clear()
+        self.bytes = 0
+
+    def cut(self, most: int, max_bytes: int) -> tuple[Stored, ...]:
+        """From the front: one boot_epoch, ascending, within both limits, but at least one."""
+        batch = [self.first()]
+        size = len(batch[0].content)
+        while self.readings and len(batch) < most:
+            following = self.readings[0]
+            size += len(following.content)
+            after = following.boot_epoch == batch[0].boot_epoch and following.sequence > batch[-1].sequence
+            if size > max_bytes or not after:
+                break
+            batch.append(self.first())
+        return tuple(batch)
+
+
 class Shipment:
     """One vehicle's readings on their way, over all its sessions."""
 
-    def __init__(self) -> None:
-        self._live: deque[Stored] = deque()
+    def __init__(self, flush_interval_s: float = 0.0) -> None:
+        self._flush_interval_s = flush_interval_s
+        self._live_from_s = -inf  # before, live readings gather
+        self._live = _Queue()
         self._live_sent: dict[tuple[int, int], Stored] = {}
         self._history = _Epochs()
         self._history_sent = _Epochs()
         self._fetching: Wanted | None = None
-        self._fetched: deque[Stored] = deque()
+        self._fetched = _Queue()
 
     # From the outbox
 
@@ -106,19 +166,17 @@ class Shipment:
         """A new reading, stored. The oldest live one becomes history when there are too many."""
         self._live.append(reading)
         if len(self._live) + len(self._live_sent) > LIVE_READINGS:
-            oldest = self._live.popleft()
+            oldest = self._live.first()
             self._history.add(oldest.boot_epoch, oldest.sequence, oldest.sequence)
 
     def wanted(self, limits: BatchLimits) -> Wanted | None:
-        """History to fetch now. One fetch at a time; none while history has its share of the window."""
+        """History to fetch now: the next batch, while the one before is on its way. One fetch at a time."""
         oldest = self._history.oldest()
         if oldest is None or self._fetching or self._fetched:
             return None
-        room = min(self._history_room(limits), limits.max_readings)
-        if room < 1:
-            return None
         boot_epoch, found = oldest
-        self._fetching = Wanted(boot_epoch, found.first, min(found.last, found.first + room - 1))
+        most = min(self._history_share(limits), limits.max_readings)
+        self._fetching = Wanted(boot_epoch, found.first, min(found.last, found.first + most - 1))
         return self._fetching
 
     def fetched(self, wanted: Wanted, readings: Sequence[Stored] | None) -> tuple[SequenceRange, ...]:
@@ -138,37 +196,50 @@ class Shipment:
         for reading in kept:
             accounted.add(reading.sequence)
         self._history.discard(wanted.boot_epoch, wanted.first, wanted.last)
-        self._fetched.extend(kept)
+        self._fetched.put_before(kept)
         return accounted.missing(wanted.first, wanted.last)
 
     # To and from the gateway
 
     def offer_again(self) -> None:
         """A new session, or the end of a Throttle: what has no ack may never have been taken, so it goes again."""
-        self._live.extendleft(reversed(self._live_sent.values()))
+        self._live.put_before(self._live_sent.values())
         self._live_sent.clear()
+        self._live_from_s = -inf
         for boot_epoch, r in self._history_sent.ranges():
             self._history.add(boot_epoch, r.first, r.last)
         self._history_sent = _Epochs()
-        for reading in self._fetched:
+        for reading in self._fetched.readings:
             self._history.add(reading.boot_epoch, reading.sequence, reading.sequence)
         self._fetched.clear()
         self._fetching = None
 
-    def take(self, limits: BatchLimits) -> Batch | None:
+    def live_due(self, limits: BatchLimits, now_s: float) -> bool:
+        """A batch of live readings could go now: it has gathered long enough, or is full."""
+        if not self._live or self._room(limits) < 1:
+            return False
+        full = len(self._live) >= limits.max_readings or self._live.bytes >= limits.max_bytes
+        return full or now_s >= self._live_from_s
+
+    @property
+    def has_history(self) -> bool:
+        """Some of it waits."""
+        return bool(self._fetched) or bool(self._history)
+
+    def take(self, limits: BatchLimits, now_s: float) -> Batch | None:
         """The next batch, None where nothing is to be sent or the window is full."""
-        room = min(limits.max_unacked, MAX_UNACKED_READINGS) - self.unacked
-        if self._live and room > 0:
-            batch = _cut(self._live, min(room, limits.max_readings), limits.max_bytes)
+        if self.live_due(limits, now_s):
+            batch = self._live.cut(min(self._room(limits), limits.max_readings), limits.max_bytes)
             self._live_sent.update({(r.boot_epoch, r.sequence): r for r in batch})
+            self._live_from_s = now_s + self._flush_interval_s
             return Batch(batch[0].boot_epoch, batch, backfilled=False)
-        room = min(room, self._history_room(limits))
-        if self._fetched and room > 0:
-            batch = _cut(self._fetched, min(room, limits.max_readings), limits.max_bytes)
-            for reading in batch:
-                self._history_sent.add(reading.boot_epoch, reading.sequence, reading.sequence)
-            return Batch(batch[0].boot_epoch, batch, backfilled=True)
-        return None
+        room = self._history_room(limits)
+        if not self._fetched or room < 1:
+            return None
+        batch = self._fetched.cut(min(room, limits.max_readings), limits.max_bytes)
+        for reading in batch:
+            self._history_sent.add(reading.boot_epoch, reading.sequence, reading.sequence)
+        return Batch(batch[0].boot_epoch, batch, backfilled=True)
 
     def gone(self, boot_epoch: int, ranges: Iterable[SequenceRange]) -> None:
         """Acknowledged, or given up: not to be sent any more."""
@@ -177,8 +248,8 @@ class Shipment:
                 del self._live_sent[epoch, sequence]
             self._history_sent.discard(boot_epoch, r.first, r.last)
             self._history.discard(boot_epoch, r.first, r.last)
-            self._live = _without(self._live, boot_epoch, r)
-            self._fetched = _without(self._fetched, boot_epoch, r)
+            self._live.drop(boot_epoch, r)
+            self._fetched.drop(boot_epoch, r)
 
     @property
     def unacked(self) -> int:
@@ -190,27 +261,18 @@ class Shipment:
         """Readings that have not been sent in this session."""
         return len(self._live) + len(self._fetched) + self._history.count
 
+    def _room(self, limits: BatchLimits) -> int:
+        return min(limits.max_unacked, MAX_UNACKED_READINGS) - self.unacked
+
+    def _history_share(self, limits: BatchLimits) -> int:
+        return max(1, int(min(limits.max_unacked, MAX_UNACKED_READINGS) * HISTORY_SHARE))
+
     def _history_room(self, limits: BatchLimits) -> int:
-        share = max(1, int(min(limits.max_unacked, MAX_UNACKED_READINGS) * HISTORY_SHARE))
-        return share - self._history_sent.count
-
-
-def _cut(queue: deque[Stored], most: int, max_bytes: int) -> tuple[Stored, ...]:
-    """From the front: one boot_epoch, ascending, within both limits, but at least one."""
-    batch = [queue.popleft()]
-    size = len(batch[0].content)
-    while queue and len(batch) < most and queue[0].boot_epoch == batch[0].boot_epoch:
-        size += len(queue[0].content)
-        if size > max_bytes or queue[0].sequence <= batch[-1].sequence:
-            break
-        batch.append(queue.popleft())
-    return tuple(batch)
-
-
-def _without(queue: deque[Stored], boot_epoch: int, gone: SequenceRange) -> deque[Stored]:
-    if not any(_within(reading, boot_epoch, gone) for reading in queue):
-        return queue
-    return deque(reading for reading in queue if not _within(reading, boot_epoch, gone))
+        """0 while it would be less than half of what could go: acks come a few at a time, and small batches cost."""
+        share = self._history_share(limits)
+        room = min(self._room(limits), share - self._history_sent.count)
+        worth = min(len(self._fetched), limits.max_readings, share)
+        return room if 2 * room >= worth else 0
 
 
 def _within(reading: Stored, boot_epoch: int, gone: SequenceRange) -> bool:

@@ -10,19 +10,20 @@ _log = logging.getLogger(__name__)
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=1000")
 
 
-def open_database(path: Path, schema: str, *, check: bool = False) -> tuple[sqlite3.Connection, bool]:
+def open_database(path: Path, schema: str, *, check: bool = False, layout: int = 0) -> tuple[sqlite3.Connection, bool]:
     """Opens or makes it. A file that is no database, or a damaged one, is renamed and replaced; True says so.
 
-    `check` reads all of it, for small files. Raises sqlite3.Error where replacing doesn't help, on a read-only disk for
-    example. The connection may pass from thread to thread, but only one at a time may use it.
+    So is one of another `layout`, the number of its schema. `check` reads all of it, for small files. Raises
+    sqlite3.Error where replacing doesn't help, on a read-only disk for example. The connection may pass from thread to
+    thread, but only one at a time may use it.
     """
     try:
-        return _opened(path, schema, check=check), False
+        return _opened(path, schema, check=check, layout=layout), False
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
         set_aside(path, error)
-        return _opened(path, schema, check=False), True
+        return _opened(path, schema, check=False, layout=layout), True
 
 
 def set_aside(path: Path, error: sqlite3.Error) -> None:
@@ -35,12 +36,12 @@ def set_aside(path: Path, error: sqlite3.Error) -> None:
             found.replace(aside.with_name(aside.name + suffix))
 
 
-def _opened(path: Path, schema: str, *, check: bool) -> sqlite3.Connection:
+def _opened(path: Path, schema: str, *, check: bool, layout: int) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
-        connection.executescript(schema)
+        _lay_out(connection, schema, layout)
         found = connection.execute("PRAGMA quick_check(1)").fetchone() if check else ("ok",)
         if found != ("ok",):
             raise _Damaged(f"quick_check says {found}")
@@ -48,6 +49,16 @@ def _opened(path: Path, schema: str, *, check: bool) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _lay_out(connection: sqlite3.Connection, schema: str, layout: int) -> None:
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()
+    if tables and found != layout:
+        raise _Damaged(f"its layout is number {found}, and this program writes number {layout}")
+    if found != layout:
+        connection.execute(f"PRAGMA user_version = {layout}")
+    connection.executescript(schema)
 
 
 class _Damaged(sqlite3.DatabaseError):

@@ -36,6 +36,8 @@ from pitwall.domain.permit import MAX_TTL_S, MIN_TTL_S, HeartbeatLog, PermitDeni
 PROTOCOL_VERSION = 2
 #: From this one on a gateway takes a stop's stages and the status that goes with them in one frame.
 TOGETHER_FROM_VERSION = 2
+#: What gathers is looked at in each control period; one that comes a little early is still it.
+_FLUSH_SLACK_S = CONTROL_PERIOD_S / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,7 @@ class Session:
     def _readings(self, now: Moment) -> link.ConnectRequest | None:
         if self._holds_back(now.s):
             return None
-        batch = self._shipment.take(self._limits)
+        batch = self._shipment.take(self._limits, now.s + _FLUSH_SLACK_S)
         if batch is None:
             return None
         return link.ConnectRequest(reading_batch=frames.reading_batch(batch, now))
@@ -214,6 +216,12 @@ class Session:
             self._shipment.offer_again()
         leaves = now_s >= self._leave_from_s - PART_WAIT_S
         return self._throttled_until_s is not None or now_s < self._readings_from_s or leaves
+
+    def readings_due(self, now_s: float) -> bool:
+        """Live readings have gathered long enough to go."""
+        if self._phase is not _Phase.OPEN or self._holds_back(now_s):
+            return False
+        return self._shipment.live_due(self._limits, now_s + _FLUSH_SLACK_S)
 
     def wanted(self, now_s: float) -> Wanted | None:
         """History to fetch for the next batches."""

@@ -9,7 +9,7 @@ from edge_agent.downlink import PermitCame
 from edge_agent.hosted import HostedVehicle
 from edge_agent.limits import CONTROL_PERIOD_S
 from edge_agent.metrics import Counters
-from edge_agent.outbox_writer import Command
+from edge_agent.outbox_commands import Command
 from edge_agent.vehicle import VehicleSample, Verdict
 from edge_agent.vehicle_wire import pack_verdict
 from pitwall.domain.permit import PermitDenial

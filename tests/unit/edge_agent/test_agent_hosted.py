@@ -15,7 +15,7 @@ from edge_agent.hosted import HostedVehicle, Stream
 from edge_agent.limits import PART_WAIT_S
 from edge_agent.metrics import Counters
 from edge_agent.outbox import NewReading
-from edge_agent.outbox_writer import Command, Fetch, Remove
+from edge_agent.outbox_commands import Command, Fetch, Lose, Remove
 from edge_agent.reports import Lost
 from edge_agent.shipment import Stored, Wanted
 from edge_agent.state_keeper import Item
@@ -61,7 +61,7 @@ class Tally:
 class Bench:
     """A hosted vehicle whose doings are written down in the order in which they happen."""
 
-    def __init__(self, *, room: bool = True, drills: bool = False) -> None:
+    def __init__(self, *, room: bool = True, drills: bool = False, flush_interval_s: float = 0.0) -> None:
         self.log: list[str] = []
         self.commands: list[Command] = []
         self.verdicts: list[Verdict] = []
@@ -80,7 +80,13 @@ class Bench:
         )
         made, _ = agent(Brought(EPOCH, VehicleStatus.HAULING), drills=drills)
         self.vehicle = HostedVehicle(
-            VEHICLE, made, self, self, counters, lambda denial, _: denial is PermitDenial.NO_MAJORITY
+            VEHICLE,
+            made,
+            self,
+            self,
+            counters,
+            lambda denial, _: denial is PermitDenial.NO_MAJORITY,
+            flush_interval_s=flush_interval_s,
         )
 
     def apply(self, verdict: Verdict) -> None:
@@ -201,6 +207,22 @@ def test_a_reading_goes_to_the_disk_and_is_offered_when_it_is_there() -> None:
     bench.vehicle.stored([new.stored])
     assert bench.log == ["wake"]
     assert bench.bodies(stream) == ["reading_batch"]
+
+
+def test_readings_gather_and_a_tick_sends_them() -> None:
+    bench = Bench(flush_interval_s=0.3)
+    stream = bench.stream()
+    bench.vehicle.stored([stored(1)])
+    assert bench.bodies(stream) == ["reading_batch"]
+    bench.log.clear()
+    bench.vehicle.stored([stored(2)])
+    assert bench.log == [], "nobody is woken for what does not go yet"
+    assert bench.bodies(stream) == []
+    later = moment(boottime_s() + 0.3)
+    bench.vehicle.tick(later)
+    assert "wake" in bench.log
+    frames = iter(lambda: stream.session.next_frame(later), None)
+    assert [reading.sequence for frame in frames for reading in frame.reading_batch.readings] == [2]
 
 
 def test_a_reading_that_finds_no_room_is_declared_lost() -> None:
@@ -351,6 +373,15 @@ def test_a_disk_that_could_not_say_is_not_asked_in_a_hurry() -> None:
     assert bench.readings.by == {}
 
 
+def test_history_that_could_not_be_asked_for_is_asked_for_again() -> None:
+    bench = Bench(room=False)
+    bench.vehicle.shipment.on_disk(EPOCH, 1, 2)
+    stream = bench.stream()
+    for _ in range(2):
+        bench.vehicle.want_history(stream.session, boottime_s())
+    assert bench.commands == [Fetch(VEHICLE, Wanted(EPOCH, 1, 2))] * 2
+
+
 def test_history_that_the_disk_has_not_is_declared_lost() -> None:
     bench = Bench()
     bench.vehicle.shipment.on_disk(EPOCH, 1, 2)
@@ -360,7 +391,9 @@ def test_history_that_the_disk_has_not_is_declared_lost() -> None:
     assert fetch == Fetch(VEHICLE, Wanted(EPOCH, 1, 2))
     assert isinstance(fetch, Fetch)
     bench.vehicle.fetched(fetch, [stored(2)])
-    assert bench.vehicle.reports.take_lost() == Lost(EPOCH, SequenceRange(1, 1), "NOT_ON_DISK")
+    lost = Lost(EPOCH, SequenceRange(1, 1), "NOT_ON_DISK")
+    assert bench.vehicle.reports.take_lost() == lost
+    assert bench.commands[1:] == [Lose(VEHICLE, (lost,))], "so that it is told after a restart too"
     assert bench.bodies(stream) == ["reading_batch"]
 
 

@@ -2,11 +2,12 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from edge_agent.outbox import ROW_OVERHEAD_BYTES, Bounds, NewReading, Outbox
+from edge_agent.outbox import LAYOUT, ROW_OVERHEAD_BYTES, Bounds, NewReading, Outbox
 from edge_agent.reports import Lost
 from edge_agent.shipment import Stored, Wanted
 from pitwall.domain.sequence import SequenceRange
@@ -15,7 +16,8 @@ from tests.unit.edge_agent.builders import OTHER, VEHICLE
 DAY_S = 86_400.0
 NOW_S = 1_800_000_000.0
 SIZE = 100
-ROW = SIZE + ROW_OVERHEAD_BYTES
+CHECKSUM = 4
+ROW = SIZE + CHECKSUM + ROW_OVERHEAD_BYTES
 ROOMY = Bounds(10**9, 7 * DAY_S)
 
 
@@ -48,6 +50,12 @@ def add(outbox: Outbox, *readings: NewReading) -> None:
 def remove(outbox: Outbox, *pairs: tuple[int, int], epoch: int = 7) -> None:
     outbox.begin()
     outbox.remove(VEHICLE, epoch, spans(*pairs))
+    outbox.commit()
+
+
+def lose(outbox: Outbox, *losses: Lost) -> None:
+    outbox.begin()
+    outbox.lose({VEHICLE: losses}, NOW_S)
     outbox.commit()
 
 
@@ -158,10 +166,47 @@ def test_what_was_lost_is_known_after_a_restart_until_it_is_acked(path: Path) ->
     again = Outbox(path, ROOMY)
     assert again.lost(VEHICLE) == [Lost(7, SequenceRange(1, 2), "OUTBOX_FULL")]
     remove(again, (1, 1))
-    assert again.lost(VEHICLE) != []
+    assert again.lost(VEHICLE) == [Lost(7, SequenceRange(2, 2), "OUTBOX_FULL")]
     remove(again, (1, 2))
     assert again.lost(VEHICLE) == []
     again.close()
+
+
+def test_an_ack_within_a_loss_leaves_both_its_ends(outbox: Outbox) -> None:
+    lose(outbox, Lost(7, SequenceRange(1, 9), "OUTBOX_BUSY"))
+    remove(outbox, (4, 6))
+    assert [loss.range for loss in outbox.lost(VEHICLE)] == spans((1, 3), (7, 9))
+
+
+def test_an_outbox_that_stays_full_takes_one_row_for_what_it_gives_up(path: Path) -> None:
+    outbox = Outbox(path, Bounds(3 * ROW, 7 * DAY_S))
+    for sequence in range(1, 101):
+        outbox.begin()
+        outbox.add([new(sequence), new(sequence, OTHER)])
+        outbox.evict(NOW_S)
+        outbox.commit()
+    assert outbox._connection.execute("SELECT COUNT(*) FROM lost").fetchone() == (2,)
+    assert outbox.lost(VEHICLE) == [Lost(7, SequenceRange(1, 99), "OUTBOX_FULL")]
+    outbox.close()
+
+
+def test_what_somebody_else_gives_up_goes_from_the_disk_and_is_written_down(outbox: Outbox) -> None:
+    add(outbox, *(new(i) for i in range(1, 6)))
+    lose(outbox, Lost(7, SequenceRange(2, 3), "NOT_ON_DISK"))
+    assert outbox.pending(VEHICLE) == [(7, r) for r in spans((1, 1), (4, 5))]
+    assert outbox.lost(VEHICLE) == [Lost(7, SequenceRange(2, 3), "NOT_ON_DISK")]
+    assert (outbox.rows, outbox.bytes) == (3, 3 * ROW)
+
+
+def test_a_boot_of_which_nothing_is_left_is_forgotten(outbox: Outbox) -> None:
+    add(outbox, new(1, epoch=5), new(1, epoch=6))
+    lose(outbox, Lost(5, SequenceRange(1, 1), "TOO_OLD"))
+    remove(outbox, (1, 1), epoch=6)
+    add(outbox, new(1, epoch=7))
+    epochs = outbox._connection.execute("SELECT boot_epoch FROM stream ORDER BY boot_epoch").fetchall()
+    assert epochs == [(5,), (7,)]
+    add(outbox, new(2, epoch=6))
+    assert outbox.pending(VEHICLE) == [(6, SequenceRange(2, 2)), (7, SequenceRange(1, 1))]
 
 
 def test_a_loss_too_is_forgotten_with_age(path: Path) -> None:
@@ -171,6 +216,41 @@ def test_a_loss_too_is_forgotten_with_age(path: Path) -> None:
     evict(outbox, NOW_S + 7 * DAY_S + 1)
     assert outbox.lost(VEHICLE) == []
     outbox.close()
+
+
+@pytest.mark.parametrize("column", ["packed = zeroblob(LENGTH(packed))", "packed = 'text'", "sequence = 9"])
+def test_a_reading_whose_bits_have_turned_is_not_there(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture, column: str
+) -> None:
+    """SQLite notices nothing of it; the checksum does."""
+    add(outbox, new(1), new(2), new(3))
+    outbox._connection.execute(f"UPDATE reading SET {column} WHERE sequence = 2")
+    assert [s.sequence for s in outbox.fetch(VEHICLE, Wanted(7, 1, 9))] == [1, 3]
+    assert "1 readings on disk are damaged" in caplog.text
+
+
+def test_a_file_of_another_layout_is_set_aside_and_said(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE reading (id INTEGER PRIMARY KEY, content BLOB)")
+    outbox = Outbox(path, ROOMY)
+    add(outbox, new(1))
+    outbox.close()
+    assert f"this program writes number {LAYOUT}" in caplog.text
+    assert path.with_name("outbox.sqlite.damaged").exists()
+    again = Outbox(path, ROOMY)
+    assert again.rows == 1
+    again.close()
+
+
+def test_after_a_rollback_it_goes_on_as_if_nothing_had_been(outbox: Outbox) -> None:
+    add(outbox, new(1))
+    outbox.begin()
+    outbox.add([new(2), new(1, epoch=8)])
+    outbox.remove(VEHICLE, 7, spans((1, 1)))
+    assert outbox.rollback()
+    assert (outbox.rows, outbox.bytes) == (1, ROW)
+    add(outbox, new(2, epoch=8))
+    assert outbox.pending(VEHICLE) == [(7, SequenceRange(1, 1)), (8, SequenceRange(2, 2))]
 
 
 def test_a_full_disk_is_an_error_and_changes_nothing(outbox: Outbox, path: Path) -> None:

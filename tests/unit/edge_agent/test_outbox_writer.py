@@ -1,7 +1,9 @@
 """The outbox's thread: stored before offered, memory where the disk fails, losses declared."""
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from queue import Queue
 
@@ -10,7 +12,8 @@ from haul.telemetry.v1.telemetry_pb2 import Reading
 
 from edge_agent import outbox_writer
 from edge_agent.outbox import Bounds, NewReading, Outbox
-from edge_agent.outbox_writer import Command, Fetch, OutboxWriter, Outcome, Remove
+from edge_agent.outbox_commands import Command, Fetch, Lose, Outcome, Remove
+from edge_agent.outbox_writer import OutboxWriter
 from edge_agent.readings_log import ReadingsLog
 from edge_agent.reports import Lost
 from edge_agent.shipment import Stored, Wanted
@@ -58,6 +61,26 @@ class Bench:
     def on_disk(self) -> list[int]:
         with sqlite3.connect(f"file:{self.path}?mode=ro", uri=True) as connection:
             return [row[0] for row in connection.execute("SELECT sequence FROM reading ORDER BY sequence")]
+
+    def lost_on_disk(self) -> list[tuple[int, int, str]]:
+        with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as connection:
+            return connection.execute("SELECT first, last, reason FROM lost ORDER BY first").fetchall()
+
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """The disk hangs, with reading 3 in its hands."""
+        entered, flowing = threading.Event(), threading.Event()
+
+        class Hangs(ReadingsLog):
+            def write(self, readings: list[NewReading]) -> None:
+                entered.set()
+                assert flowing.wait(WAIT_S)
+
+        self.writer._log = Hangs(None)
+        self.writer.put(new(3))
+        assert entered.wait(WAIT_S)
+        yield
+        flowing.set()
 
 
 @pytest.fixture
@@ -169,6 +192,64 @@ def test_memory_is_bounded_and_what_falls_out_is_declared(
     outcomes = bench.run(*(new(i) for i in range(1, 6)))
     lost = [loss for outcome in outcomes for loss in outcome.lost.get(VEHICLE, [])]
     assert lost == [Lost(7, SequenceRange(1, 1), "MEMORY_FULL"), Lost(7, SequenceRange(2, 2), "MEMORY_FULL")]
+
+
+def test_what_fell_out_of_memory_is_on_disk_as_lost_once_it_takes_anything(
+    bench: Bench, disk_fails: Callable[[sqlite3.Error | None], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_writer, "MAX_UNSAVED_READINGS", 2)
+    disk_fails(FULL)
+    bench.run(*(new(i) for i in range(1, 5)))
+    disk_fails(None)
+    bench.run(new(5))
+    assert bench.lost_on_disk() == [(1, 2, "MEMORY_FULL")]
+    assert bench.on_disk() == [3, 4, 5]
+
+
+def test_a_loss_that_others_declare_is_on_disk_until_it_is_acked(bench: Bench) -> None:
+    bench.run(Lose(VEHICLE, (Lost(7, SequenceRange(4, 6), "NOT_ON_DISK"),)))
+    assert bench.lost_on_disk() == [(4, 6, "NOT_ON_DISK")]
+    bench.run(removed(4, 6), new(7))
+    assert bench.lost_on_disk() == []
+
+
+def test_each_refusal_is_counted(bench: Bench, disk_fails: Callable[[sqlite3.Error | None], None]) -> None:
+    assert bench.writer.failures == 0
+    disk_fails(FULL)
+    bench.run(new(1), new(2))
+    assert bench.writer.failures == 2
+
+
+def test_on_a_full_disk_the_connection_stays_and_history_is_read(
+    bench: Bench, disk_fails: Callable[[sqlite3.Error | None], None]
+) -> None:
+    bench.run(new(1))
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    disk_fails(full)
+    before = bench.writer._outbox
+    _, fetched = bench.run(new(2), fetch(1, 2))
+    assert found(fetched) == [1, 2]
+    assert bench.writer._outbox is before
+    assert fetched.rows == 1
+
+
+def test_what_finds_the_queue_full_is_written_down_with_what_comes_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_writer, "OUTBOX_QUEUE", 1)
+    bench = Bench(tmp_path / "outbox.sqlite")
+    bench.run(new(1), new(2))
+    with bench.hung():
+        assert bench.writer.put(new(4)), "it waits in the queue"
+        assert not any(bench.writer.put(new(i)) for i in (5, 6))
+        assert not bench.writer.put(fetch(1, 2))
+        assert not bench.writer.put(removed(1, 1))
+    bench.told.get(timeout=WAIT_S)
+    bench.told.get(timeout=WAIT_S)
+    assert bench.on_disk() == [2, 3, 4]
+    assert bench.lost_on_disk() == [(5, 6, "OUTBOX_BUSY")]
+    bench.writer.worker.close(WAIT_S)
 
 
 def test_a_file_that_gets_damaged_makes_way_for_a_new_one(

@@ -29,7 +29,7 @@ def sequences(batch: Batch | None) -> list[int]:
 
 def everything(shipment: Shipment, limits: BatchLimits = LIMITS) -> list[Batch]:
     batches = []
-    while (batch := shipment.take(limits)) is not None:
+    while (batch := shipment.take(limits, 0.0)) is not None:
         batches.append(batch)
     return batches
 
@@ -93,10 +93,85 @@ def test_history_takes_its_share_of_the_window_and_no_more() -> None:
     fetch(shipment)
     everything(shipment)
     assert shipment.unacked == 10
-    assert shipment.wanted(LIMITS) is None
+    assert fetch(shipment) == Wanted(6, 11, 20), "the next batch is at hand"
+    assert everything(shipment) == []
     for sequence in range(1, 11):
         shipment.add(stored(sequence))
     assert [sequences(b) for b in everything(shipment)] == [list(range(1, 11))]
+    assert shipment.wanted(LIMITS) is None, "and one batch at hand is enough"
+
+
+@pytest.mark.parametrize(("acked", "sent"), [(4, []), (5, [11, 12, 13, 14, 15]), (10, list(range(11, 21)))])
+def test_history_waits_until_half_a_batch_fits(acked: int, sent: list[int]) -> None:
+    shipment = Shipment()
+    shipment.on_disk(6, 1, 100)
+    fetch(shipment)
+    everything(shipment)
+    fetch(shipment)
+    shipment.gone(6, [SequenceRange(1, acked)])
+    assert [s for batch in everything(shipment) for s in sequences(batch)] == sent
+
+
+# The flush interval
+
+FLUSH_S = 0.2
+
+
+def flushed(shipment: Shipment, at_s: float) -> list[int]:
+    return sequences(shipment.take(LIMITS, at_s))
+
+
+def test_after_a_pause_a_reading_waits_for_nothing() -> None:
+    shipment = Shipment(FLUSH_S)
+    for sequence in range(1, 4):
+        shipment.add(stored(sequence))
+        assert flushed(shipment, float(sequence)) == [sequence]
+
+
+@pytest.mark.parametrize(("after_s", "goes"), [(0.0, []), (FLUSH_S - 0.001, []), (FLUSH_S, [2, 3])])
+def test_within_the_flush_interval_readings_gather(after_s: float, goes: list[int]) -> None:
+    shipment = Shipment(FLUSH_S)
+    shipment.add(stored(1))
+    assert flushed(shipment, 10.0) == [1]
+    shipment.add(stored(2))
+    shipment.add(stored(3))
+    assert shipment.live_due(LIMITS, 10.0 + after_s) is bool(goes)
+    assert flushed(shipment, 10.0 + after_s) == goes
+
+
+@pytest.mark.parametrize(("count", "size", "goes"), [(9, 10, False), (10, 10, True), (4, 2499, False), (4, 2500, True)])
+def test_a_batch_that_is_full_by_count_or_bytes_goes_at_once(count: int, size: int, *, goes: bool) -> None:
+    shipment = Shipment(FLUSH_S)
+    shipment.add(stored(1))
+    flushed(shipment, 10.0)
+    for sequence in range(2, count + 2):
+        shipment.add(stored(sequence, size=size))
+    assert shipment.live_due(LIMITS, 10.0) is goes
+
+
+def test_what_is_acked_meanwhile_does_not_count_as_gathered() -> None:
+    shipment = Shipment(FLUSH_S)
+    shipment.add(stored(1))
+    flushed(shipment, 10.0)
+    for sequence in range(2, 6):
+        shipment.add(stored(sequence, size=2500))
+    shipment.gone(7, [SequenceRange(2, 2)])
+    assert not shipment.live_due(LIMITS, 10.0)
+
+
+def test_on_a_new_stream_nothing_waits() -> None:
+    shipment = Shipment(FLUSH_S)
+    shipment.add(stored(1))
+    flushed(shipment, 10.0)
+    shipment.offer_again()
+    assert flushed(shipment, 10.0) == [1]
+
+
+def test_with_the_window_full_nothing_is_due() -> None:
+    shipment = filled(*range(1, 41))
+    everything(shipment)
+    assert not shipment.live_due(LIMITS, 1e9)
+    assert not shipment.has_history
 
 
 def test_one_fetch_at_a_time() -> None:
@@ -163,7 +238,8 @@ class ShipmentMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.shipment = Shipment()
+        self.shipment = Shipment(FLUSH_S)
+        self.now_s = 0.0
         self.made = 0
         self.disk: dict[int, Stored] = {}
         self.on_the_way: list[Batch] = []
@@ -180,7 +256,8 @@ class ShipmentMachine(RuleBasedStateMachine):
 
     @rule()
     def a_batch_is_sent(self) -> None:
-        batch = self.shipment.take(LIMITS)
+        self.now_s += FLUSH_S / 2
+        batch = self.shipment.take(LIMITS, self.now_s)
         if batch is None:
             return
         assert not {r.sequence for r in batch.readings} & self.acked, "what is acked is not sent again"
