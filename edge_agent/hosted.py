@@ -126,7 +126,7 @@ class HostedVehicle:
             self.wake()
 
     def _store(self, new: NewReading) -> None:
-        self._counters.readings.add(1, {"outcome": "generated"})
+        self._counters.readings.add(1, "generated")
         if not self._disks.put_reading(new):
             self.lost([busy(new)])
 
@@ -136,8 +136,8 @@ class HostedVehicle:
 
     # From the vehicle and the control loop
 
-    def sampled(self, sample: VehicleSample) -> None:
-        self.do(self.agent.sampled(sample, Moment.now()))
+    def sampled(self, sample: VehicleSample, now: Moment) -> None:
+        self.do(self.agent.sampled(sample, now))
 
     def interface_gone(self) -> None:
         """The connection to the vehicle has ended."""
@@ -210,9 +210,9 @@ class HostedVehicle:
         self.reports.lost_known(ack.boot_epoch, ack.ranges)
         self._disks.put_reading(Remove(self.vehicle_id, ack.boot_epoch, ack.ranges))
         count = sum(len(r) for r in ack.ranges)
-        self._counters.readings.add(count - len(ack.rejections), {"outcome": "acked"})
+        self._counters.readings.add(count - len(ack.rejections), "acked")
         for rejected in ack.rejections:
-            self._counters.readings.add(1, {"outcome": "rejected"})
+            self._counters.readings.add(1, "rejected")
             _log.warning(
                 "reading rejected",
                 vehicle=self.vehicle_id,
@@ -245,7 +245,7 @@ class HostedVehicle:
     def lost(self, losses: Sequence[Lost]) -> None:
         """Readings that were given up."""
         for loss in losses:
-            self._counters.readings.add(len(loss.range), {"outcome": "lost"})
+            self._counters.readings.add(len(loss.range), "lost")
             self.shipment.gone(loss.boot_epoch, [loss.range])
             self.reports.lose(loss)
         self.wake()

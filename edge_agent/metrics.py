@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from opentelemetry import metrics
 
 from edge_agent.stop_steps import StopSteps
 from pitwall.domain.order import OrderResult
-from pitwall.instruments import seconds_histogram
+from pitwall.instruments import Tally, seconds_histogram
+
+#: What becomes of a reading.
+OUTCOMES: Final = ("generated", "acked", "rejected", "lost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +19,7 @@ class Counters:
     """Recorded as things happen; gauges are read by whoever holds the thing."""
 
     #: By outcome: generated, acked, rejected, lost.
-    readings: metrics.Counter
+    readings: Tally
     #: By result.
     orders: metrics.Counter
     #: What was left of a permit when its answer arrived.
@@ -35,7 +39,7 @@ class Counters:
     def make(cls) -> "Counters":
         meter = metrics.get_meter("edge_agent")
         return cls(
-            _counter(meter, "readings", "Readings by outcome", "outcome", ("generated", "acked", "rejected", "lost")),
+            Tally(meter, "pitwall.agent.readings", "Readings by outcome", {"outcome": OUTCOMES}),
             _counter(meter, "orders", "Answers to orders by result", "result", [result.name for result in OrderResult]),
             seconds_histogram(meter, "pitwall.agent.permit.margin", "What was left of a permit when it arrived"),
             seconds_histogram(meter, "pitwall.agent.tick", "One slice of the control loop"),

@@ -120,8 +120,8 @@ class AgentProcess:
                     await self._status.stop()
 
 
-def _first(vehicle_id: str, waiting: set[str], complete: asyncio.Event) -> Callable[[VehicleSample], None]:
-    def heard(_: VehicleSample) -> None:
+def _first(vehicle_id: str, waiting: set[str], complete: asyncio.Event) -> Callable[[VehicleSample, Moment], None]:
+    def heard(_: VehicleSample, __: Moment) -> None:
         waiting.discard(vehicle_id)
         if not waiting:
             complete.set()

@@ -1,5 +1,7 @@
 """Readings from samples: one every period, numbered without a gap, with what is unknown left out."""
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Final
 
 from haul.telemetry.v1 import telemetry_pb2
@@ -11,7 +13,8 @@ from edge_agent.vehicle import VehicleSample
 from pitwall.domain.units import QUANTITIES
 
 #: Quantities of a reading that a sample has under the same name.
-SAMPLED: Final = tuple(name for name in QUANTITIES if name in VehicleSample.__dataclass_fields__)
+SAMPLED: Final = tuple(name for name in QUANTITIES if name in VehicleSample._fields)
+_quantities: Final[Callable[[VehicleSample], tuple[float | None, ...]]] = attrgetter(*SAMPLED)
 #: The vehicle samples once a control period; a reading asked for so often is the most there is.
 MAX_RATE_HZ: Final = 1 / CONTROL_PERIOD_S
 #: A sample may come so much before its reading is due, seconds, and still be it: otherwise jitter halves the rate.
@@ -45,6 +48,7 @@ class Sampler:
         # Missed periods are not made up for: they were never measured.
         self._due_s = max(self._due_s + self._period_s, at_s)
         self.sequence += 1
+        known = {} if sample is None else _known(sample)
         reading = telemetry_pb2.Reading(
             vehicle_id=self._vehicle_id,
             boot_epoch=self._boot_epoch,
@@ -53,15 +57,11 @@ class Sampler:
             status=int(state.status),  # type: ignore[arg-type]
             sub_status=int(state.sub_status),  # type: ignore[arg-type]
             motion_hold=int(state.hold),  # type: ignore[arg-type]
+            **known,  # type: ignore[arg-type]  # by name, all of them doubles
         )
         reading.event_time.FromDatetime(now.wall_at(at_s))
-        if sample is not None:
-            _fill(reading, sample)
         return reading
 
 
-def _fill(reading: telemetry_pb2.Reading, sample: VehicleSample) -> None:
-    for name in SAMPLED:
-        value = getattr(sample, name)
-        if value is not None:
-            setattr(reading, name, value)
+def _known(sample: VehicleSample) -> dict[str, float]:
+    return {name: value for name, value in zip(SAMPLED, _quantities(sample), strict=True) if value is not None}

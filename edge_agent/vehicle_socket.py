@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
+from edge_agent.moment import Moment
 from edge_agent.vehicle import VehicleInterface, VehicleSample, Verdict
 from edge_agent.vehicle_wire import (
     BrokenFrame,
@@ -36,7 +37,7 @@ class SocketVehicle:
     """Implements VehicleInterface."""
 
     def __init__(self, apply: Callable[[Verdict], None]) -> None:
-        self.on_sample: Callable[[VehicleSample], None] | None = None
+        self.on_sample: Callable[[VehicleSample, Moment], None] | None = None
         self.on_gone: Callable[[], None] | None = None
         self._sample: VehicleSample | None = None
         self._apply = apply
@@ -50,11 +51,11 @@ class SocketVehicle:
     def apply(self, verdict: Verdict) -> None:
         self._apply(verdict)
 
-    def take(self, sample: VehicleSample) -> None:
+    def take(self, sample: VehicleSample, now: Moment) -> None:
         """A new one has come. A listener that fails costs no other vehicle its sample."""
         self._sample = sample
         if self.on_sample is not None:
-            self._tell(partial(self.on_sample, sample))
+            self._tell(partial(self.on_sample, sample, now))
 
     def gone(self) -> None:
         """The connection has ended."""
@@ -262,7 +263,8 @@ class _Connection(asyncio.Protocol):
             raise BrokenFrame(f"{kind.name} is out of place")
 
     def _take_samples(self, body: memoryview) -> None:
+        now = Moment.now()
         for index, sample in read_samples(body):
             if index >= len(self._vehicles):
                 raise BrokenFrame(f"vehicle {index} of {len(self._vehicles)}")
-            self._vehicles[index].take(sample)
+            self._vehicles[index].take(sample, now)

@@ -9,7 +9,6 @@ import json
 import math
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
 from enum import IntEnum
 from functools import lru_cache
 from typing import Final
@@ -47,7 +46,7 @@ _SAMPLE = struct.Struct(f"<HBBd{len(QUANTITY_NAMES)}d")
 _VERDICT = struct.Struct("<HBBBdQQ")
 _MAY_MOVE, _SLOWING = 1, 2
 
-assert tuple(field.name for field in fields(VehicleSample))[3:] == QUANTITY_NAMES
+assert VehicleSample._fields[3:] == QUANTITY_NAMES
 assert MAX_CAUSE_BYTES < 256
 assert MAX_FLEET < 2**16
 assert MAX_FLEET * max(_SAMPLE.size, _VERDICT.size + MAX_CAUSE_BYTES) < MAX_FRAME_BYTES
@@ -231,7 +230,8 @@ def read_samples(body: memoryview) -> Iterator[tuple[int, VehicleSample]]:
         for index, braking, faults, measured_s, *quantities in _SAMPLE.iter_unpack(body):
             if not math.isfinite(measured_s):
                 raise BrokenFrame(f"a sample was measured at {measured_s} s: that is no time")
-            known = (None if math.isnan(value) else value for value in quantities)
+            # Only NaN is not itself.
+            known = [value if value == value else None for value in quantities]
             yield index, VehicleSample(measured_s, bool(braking), _FAULT_SETS[faults], *known)
     except (struct.error, IndexError) as error:
         raise BrokenFrame(f"a sample can't be read: {error}") from error

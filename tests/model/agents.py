@@ -38,7 +38,7 @@ class Body:
         #: Its receiver knows where it is.
         self.located = True
         # Of VehicleInterface; here the agent's own loop asks for samples.
-        self.on_sample: Callable[[VehicleSample], None] | None = None
+        self.on_sample: Callable[[VehicleSample, Moment], None] | None = None
         self.on_gone: Callable[[], None] | None = None
         self.verdict: Verdict | None = None
 
@@ -128,7 +128,7 @@ class Agent(Process):
         return Brought(disk.boot_epoch, disk.status, disk.autonomous, record, answers)
 
     def _tick(self) -> None:
-        self.hosted.sampled(self.body.sample)
+        self.hosted.sampled(self.body.sample, Moment.now())
         self.hosted.tick(Moment.now())
         self._watch.beat(self)
 

@@ -81,7 +81,7 @@ async def next_sample(
     """The next one for which it holds."""
     found: asyncio.Future[VehicleSample] = asyncio.get_running_loop().create_future()
 
-    def take(sample: VehicleSample) -> None:
+    def take(sample: VehicleSample, _: object) -> None:
         if holds(sample) and not found.done():
             found.set_result(sample)
 

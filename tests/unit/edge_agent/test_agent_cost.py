@@ -9,6 +9,7 @@ from edge_agent.downlink import PermitCame
 from edge_agent.hosted import HostedVehicle
 from edge_agent.limits import CONTROL_PERIOD_S
 from edge_agent.metrics import Counters
+from edge_agent.moment import Moment
 from edge_agent.outbox_commands import Command
 from edge_agent.vehicle import VehicleSample, Verdict
 from edge_agent.vehicle_wire import pack_verdict
@@ -28,7 +29,7 @@ class Everything:
     sample: VehicleSample | None = None
 
     def __init__(self) -> None:
-        self.on_sample: Callable[[VehicleSample], None] | None = None
+        self.on_sample: Callable[[VehicleSample, Moment], None] | None = None
         self.on_gone: Callable[[], None] | None = None
         self.last: Verdict | None = None
 

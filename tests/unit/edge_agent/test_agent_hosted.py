@@ -14,6 +14,7 @@ from edge_agent.effects import LatchRecord, ShareOwn
 from edge_agent.hosted import HostedVehicle, Stream
 from edge_agent.limits import PART_WAIT_S
 from edge_agent.metrics import Counters
+from edge_agent.moment import Moment
 from edge_agent.outbox import NewReading
 from edge_agent.outbox_commands import Command, Fetch, Lose, Remove
 from edge_agent.reports import Lost
@@ -50,8 +51,8 @@ class Tally:
         self.by: dict[str, float] = {}
         self.recorded: list[float] = []
 
-    def add(self, amount: float, attributes: dict[str, str]) -> None:
-        (what,) = attributes.values()
+    def add(self, amount: float, label: str | dict[str, str]) -> None:
+        (what,) = (label,) if isinstance(label, str) else label.values()
         self.by[what] = self.by.get(what, 0) + amount
 
     def record(self, value: float) -> None:
@@ -67,7 +68,7 @@ class Bench:
         self.verdicts: list[Verdict] = []
         self.left: list[Leave] = []
         self.sample: VehicleSample | None = None
-        self.on_sample: Callable[[VehicleSample], None] | None = None
+        self.on_sample: Callable[[VehicleSample, Moment], None] | None = None
         self.on_gone: Callable[[], None] | None = None
         self._room = room
         self.readings, self.orders, self.margins = Tally(), Tally(), Tally()
@@ -200,7 +201,7 @@ def test_a_new_stream_tells_how_far_every_stop_is() -> None:
 def test_a_reading_goes_to_the_disk_and_is_offered_when_it_is_there() -> None:
     bench = Bench()
     stream = bench.stream()
-    bench.vehicle.sampled(sample(boottime_s()))
+    bench.vehicle.sampled(sample(boottime_s()), moment(boottime_s()))
     (new,) = bench.commands
     assert isinstance(new, NewReading)
     assert bench.bodies(stream) == []
@@ -228,7 +229,7 @@ def test_readings_gather_and_a_tick_sends_them() -> None:
 def test_a_reading_that_finds_no_room_is_declared_lost() -> None:
     bench = Bench(room=False)
     stream = bench.stream()
-    bench.vehicle.sampled(sample(boottime_s()))
+    bench.vehicle.sampled(sample(boottime_s()), moment(boottime_s()))
     assert bench.bodies(stream) == ["lost_range"]
 
 
@@ -319,7 +320,7 @@ def test_what_is_left_of_permits_that_a_drill_does_not_take_says_nothing_of_the_
     bench = Bench(drills=True)
     stream, vehicle, now_s = bench.stream(), bench.vehicle, boottime_s()
     gate = vehicle.agent.gate
-    vehicle.sampled(sample(now_s))
+    vehicle.sampled(sample(now_s), moment(now_s))
 
     def permitted() -> None:
         vehicle.tick(moment(boottime_s()))

@@ -330,7 +330,7 @@ async def test_a_path_that_the_kernel_cannot_name_is_refused_with_the_mend(tmp_p
 
 
 async def test_a_listener_that_fails_costs_no_other_vehicle_its_sample(tmp_path: Path) -> None:
-    def fail(_: object) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("a listener's fault")
 
     async with plant_running(tmp_path) as plant, agent_running(plant.socket) as agent:
@@ -340,7 +340,7 @@ async def test_a_listener_that_fails_costs_no_other_vehicle_its_sample(tmp_path:
         assert agent.connected
         assert agent.vehicle(FIRST).sample is not None
         assert agent.failures >= 1
-        agent.vehicle(FIRST).on_gone = lambda: fail(None)
+        agent.vehicle(FIRST).on_gone = fail
         gone = asyncio.Event()
         agent.vehicle(SECOND).on_gone = gone.set
         before = agent.failures
