@@ -22,6 +22,7 @@ from edge_agent.effects import (
     ShareOwn,
     StoreReading,
 )
+from edge_agent.limits import LIVE_WITHOUT_STREAM_S
 from edge_agent.metrics import Counters
 from edge_agent.moment import Moment
 from edge_agent.outbox import NewReading
@@ -78,6 +79,8 @@ class HostedVehicle:
         self.shipment, self.reports = Shipment(flush_interval_s), Reports()
         self._interface, self._disks, self._counters, self._answered = interface, disks, counters, answered
         self._stream: Stream | None = None
+        # Without a stream, what is stored by then is live still.
+        self._live_until_s = boottime_s() + LIVE_WITHOUT_STREAM_S
 
     # Effects
 
@@ -177,6 +180,8 @@ class HostedVehicle:
 
     def closed(self, stream: Stream) -> None:
         if self._stream is stream:
+            if self.connected:
+                self._live_until_s = boottime_s() + LIVE_WITHOUT_STREAM_S
             self._stream = None
 
     @property
@@ -226,10 +231,14 @@ class HostedVehicle:
 
     def stored(self, readings: Sequence[Stored]) -> None:
         """They may be offered now."""
+        now_s, stream = boottime_s(), self._stream
+        live = self.connected or now_s < self._live_until_s
         for reading in readings:
-            self.shipment.add(reading)
-        stream = self._stream
-        if stream is not None and (self.shipment.has_history or stream.session.readings_due(boottime_s())):
+            if live:
+                self.shipment.add(reading)
+            else:
+                self.shipment.on_disk(reading.boot_epoch, reading.sequence, reading.sequence)
+        if stream is not None and (self.shipment.has_history or stream.session.readings_due(now_s)):
             stream.wake()
 
     def fetched(self, fetch: Fetch, readings: Sequence[Stored] | None) -> None:

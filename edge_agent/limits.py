@@ -49,6 +49,9 @@ MAX_QUEUED_REPORTS: Final = 1_000
 
 #: Live readings that one vehicle holds in memory, sent or not; older ones are history, fetched from the disk.
 LIVE_READINGS: Final = 256
+#: What is measured later than so many seconds after the stream has gone is history from the start: when the link is
+#: back, what is measured then goes first.
+LIVE_WITHOUT_STREAM_S: Final = 2.0
 #: Readings on their way without an ack, whatever the gateway would allow.
 MAX_UNACKED_READINGS: Final = 2_000
 #: History takes at most this share of the readings on their way.

@@ -1,8 +1,9 @@
 """Which readings go up next: live ones first, history behind them at a bounded share, none forgotten.
 
 A reading is *live* while it waits in memory for its first sending; it is *history* once newer ones have gone ahead of
-it, or when it was there before the process. History is marked as backfilled. Live readings that a broken stream left
-without an ack are sent again as live, ahead of newer ones, so that sequences ascend within each of the two kinds.
+it, when there was no stream for it, or when it was there before the process. History is marked as backfilled. Live
+readings that a broken stream left without an ack are sent again as live, ahead of newer ones, so that sequences ascend
+within each of the two kinds.
 
 Live readings gather for at most the flush interval, counted from the live batch before: whoever samples once a second
 waits for nothing, whoever samples ten times a second saves half of the frames. A full batch goes at once.
@@ -159,7 +160,7 @@ class Shipment:
     # From the outbox
 
     def on_disk(self, boot_epoch: int, first: int, last: int) -> None:
-        """Unacknowledged readings that were there at the start."""
+        """History: readings that were there at the start, or that no stream was there for."""
         self._history.add(boot_epoch, first, last)
 
     def add(self, reading: Stored) -> None:

@@ -230,7 +230,7 @@ def _samples(path: Path, vehicle_id: str, count: int) -> list[dict[str, float | 
         while len(found) < count:
             for kind, body in reader.feed(agent.recv(65_536)):
                 if kind is FrameKind.SAMPLES:
-                    found += [{name: getattr(s, name) for name in s.__slots__} for _, s in read_samples(body)]
+                    found += [{name: getattr(s, name) for name in s._fields} for _, s in read_samples(body)]
         return found
 
 

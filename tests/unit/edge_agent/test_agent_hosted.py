@@ -4,15 +4,17 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import cast
 
+import pytest
 from haul.command.v1 import order_pb2, stop_pb2
 from haul.link.v1 import vehicle_link_service_pb2 as link
 from haul.telemetry.v1.telemetry_pb2 import Reading
 
+from edge_agent import hosted
 from edge_agent.agent import Brought
 from edge_agent.downlink import SetCame
 from edge_agent.effects import LatchRecord, ShareOwn
 from edge_agent.hosted import HostedVehicle, Stream
-from edge_agent.limits import PART_WAIT_S
+from edge_agent.limits import LIVE_WITHOUT_STREAM_S, PART_WAIT_S
 from edge_agent.metrics import Counters
 from edge_agent.moment import Moment
 from edge_agent.outbox import NewReading
@@ -224,6 +226,24 @@ def test_readings_gather_and_a_tick_sends_them() -> None:
     assert "wake" in bench.log
     frames = iter(lambda: stream.session.next_frame(later), None)
     assert [reading.sequence for frame in frames for reading in frame.reading_batch.readings] == [2]
+
+
+def test_without_a_stream_readings_are_history_after_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what is measured when the link is back goes first, and not what had waited for it."""
+    now_s = boottime_s()
+    monkeypatch.setattr(hosted, "boottime_s", lambda: now_s)
+    bench = Bench()
+    bench.vehicle.closed(bench.stream())
+    bench.vehicle.stored([stored(1)])
+    now_s += LIVE_WITHOUT_STREAM_S
+    bench.vehicle.stored([stored(2), stored(3)])
+    stream = bench.stream()
+    bench.vehicle.stored([stored(4)])
+    frames = list(iter(lambda: stream.session.next_frame(moment(now_s)), None))
+    batches = [frame.reading_batch for frame in frames if frame.HasField("reading_batch")]
+    assert [reading.sequence for batch in batches for reading in batch.readings] == [1, 4]
+    bench.vehicle.want_history(stream.session, now_s)
+    assert bench.commands == [Fetch(VEHICLE, Wanted(EPOCH, 2, 3))]
 
 
 def test_a_reading_that_finds_no_room_is_declared_lost() -> None:
