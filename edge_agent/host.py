@@ -102,7 +102,7 @@ class Host:
         closing: Sequence[Callable[[float], bool]] = (
             self.latches.close,
             self.state.close,
-            self.outbox.worker.close,
+            self.outbox.close,
         )
         threads = [asyncio.to_thread(close, within_s) for close in closing]
         await asyncio.gather(*threads)

@@ -8,6 +8,7 @@ import sqlite3
 from typing import Final
 
 from edge_agent.reports import Lost
+from edge_agent.sqlite_file import Damaged
 from pitwall.domain.sequence import SequenceRange
 
 LOST_SCHEMA: Final = """
@@ -62,4 +63,10 @@ class LostTable:
             " WHERE vehicle_id = ? ORDER BY lost.rowid",
             (vehicle_id,),
         )
-        return [Lost(epoch, SequenceRange(first, last), reason) for epoch, first, last, reason in rows]
+        return [Lost(epoch, _range(first, last), str(reason)) for epoch, first, last, reason in rows]
+
+
+def _range(first: object, last: object) -> SequenceRange:
+    if not (isinstance(first, int) and isinstance(last, int) and 1 <= first <= last):
+        raise Damaged(f"a row says that {first!r} to {last!r} is lost, which is no range")
+    return SequenceRange(first, last)

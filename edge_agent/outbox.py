@@ -16,7 +16,7 @@ from edge_agent.losses import LOST_SCHEMA, LostTable
 from edge_agent.packing import Packing
 from edge_agent.reports import Lost
 from edge_agent.shipment import Stored, Wanted
-from edge_agent.sqlite_file import open_database
+from edge_agent.sqlite_file import Damaged, open_database, whole
 from pitwall.domain.sequence import RangeSet, SequenceRange
 
 _log = logging.getLogger(__name__)
@@ -86,14 +86,23 @@ class Outbox:
         self._bounds = bounds
         self._connection, _ = open_database(path, _SCHEMA, layout=LAYOUT)
         self._streams: dict[tuple[str, int], _Stream] = {}
+        self.rows = self.bytes = 0
+        try:
+            self._read_in()
+        except sqlite3.Error:
+            self._connection.close()
+            raise
+        self._before = (self.rows, self.bytes, dict(self._streams))
+
+    def _read_in(self) -> None:
         for number, vehicle_id, boot_epoch in self._connection.execute("SELECT * FROM stream"):
-            self._streams[vehicle_id, boot_epoch] = _Stream(number, Packing(vehicle_id, boot_epoch))
+            whole(number, boot_epoch)
+            self._streams[str(vehicle_id), boot_epoch] = _Stream(number, Packing(str(vehicle_id), boot_epoch))
         self._losses = LostTable(self._connection)
         self.rows, content = self._connection.execute(
             "SELECT COUNT(*), COALESCE(SUM(LENGTH(packed)), 0) FROM reading"
         ).fetchone()
-        self.bytes: int = content + self.rows * ROW_OVERHEAD_BYTES
-        self._before = (self.rows, self.bytes, dict(self._streams))
+        self.bytes = content + self.rows * ROW_OVERHEAD_BYTES
 
     def close(self) -> None:
         self._connection.close()
@@ -119,7 +128,7 @@ class Outbox:
         return True
 
     def abandon(self) -> None:
-        """After an error: closes it without the open transaction. To be opened anew."""
+        """Closes it without the open transaction, whatever the disk says. To be opened anew."""
         with suppress(sqlite3.Error):
             self._connection.close()
 
@@ -175,6 +184,8 @@ class Outbox:
         ).fetchall()
         going, excess = [], self.bytes - self._bounds.max_bytes
         for row_id, stream, sequence, made_s, length in rows:
+            whole(stream, made_s, length)
+            whole(sequence, least=1)
             if excess > 0:
                 reason = "OUTBOX_FULL"
             elif _too_old(made_s, limit):
@@ -187,6 +198,8 @@ class Outbox:
 
     def _first_is_too_old(self, limit: float) -> bool:
         row = self._connection.execute("SELECT wall_s FROM reading ORDER BY id LIMIT 1").fetchone()
+        if row is not None:
+            whole(row[0])
         return row is not None and _too_old(row[0], limit)
 
     def _give_up(self, going: Sequence[_Going], wall_s: float) -> dict[str, list[Lost]]:
@@ -201,6 +214,8 @@ class Outbox:
         whose = {stream.number: identity for identity, stream in self._streams.items()}
         lost: dict[str, list[Lost]] = {}
         for (number, reason), found in ranges.items():
+            if number not in whose:
+                raise Damaged(f"a reading is of stream {number}, which there is not")
             vehicle_id, boot_epoch = whose[number]
             for r in found.ranges():
                 self._losses.add(number, one := Lost(boot_epoch, r, reason), wall_s)
@@ -233,6 +248,7 @@ class Outbox:
         )
         found: dict[int, RangeSet] = {}
         for boot_epoch, sequence in rows:
+            whole(sequence, least=1)
             found.setdefault(boot_epoch, RangeSet()).add(sequence)
         return [(boot_epoch, r) for boot_epoch, ranges in found.items() for r in ranges.ranges()]
 

@@ -58,6 +58,15 @@ class OutboxWriter:
                 self._overflow.take(command)
         return False
 
+    def close(self, timeout_s: float) -> bool:
+        """Writes what waits, and ends. False when that took too long."""
+        if not self.worker.close(timeout_s):
+            return False
+        self._log.close()
+        if self._outbox is not None:
+            self._outbox.abandon()
+        return True
+
     def left_over(self, vehicle_id: str) -> tuple[list[tuple[int, SequenceRange]], list[Lost]]:
         """What was there at the start: unacknowledged readings, and losses to be told. Before the first `put` only."""
         if self._outbox is None:
@@ -130,15 +139,27 @@ class OutboxWriter:
         if self._outbox is not None:
             self._outbox.abandon()
         if is_damage(error):
-            set_aside(self._path, error)
-            self._retry_s = 0.0
+            self._make_way(error)
         self._open()
 
+    def _make_way(self, error: sqlite3.Error) -> None:
+        try:
+            set_aside(self._path, error)
+        except OSError as refused:  # damaged, and read-only as well
+            self._note(refused)
+        else:
+            self._retry_s = 0.0
+
     def _open(self) -> None:
+        self._outbox = None
         try:
             self._outbox = Outbox(self._path, self._bounds)
-        except (sqlite3.Error, OSError) as error:
-            self._outbox = None
+        except sqlite3.Error as error:
+            self._note(error)
+            if is_damage(error):
+                # Opened anew when the next reading comes: a new file is not damaged.
+                self._make_way(error)
+        except OSError as error:
             self._note(error)
 
     def _note(self, error: Exception) -> None:

@@ -44,7 +44,7 @@ def _opened(path: Path, schema: str, *, check: bool, layout: int) -> sqlite3.Con
         _lay_out(connection, schema, layout)
         found = connection.execute("PRAGMA quick_check(1)").fetchone() if check else ("ok",)
         if found != ("ok",):
-            raise _Damaged(f"quick_check says {found}")
+            raise Damaged(f"quick_check says {found}")
     except sqlite3.Error:
         connection.close()
         raise
@@ -55,18 +55,25 @@ def _lay_out(connection: sqlite3.Connection, schema: str, layout: int) -> None:
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()
     if tables and found != layout:
-        raise _Damaged(f"its layout is number {found}, and this program writes number {layout}")
+        raise Damaged(f"its layout is number {found}, and this program writes number {layout}")
     if found != layout:
         connection.execute(f"PRAGMA user_version = {layout}")
     connection.executescript(schema)
 
 
-class _Damaged(sqlite3.DatabaseError):
+class Damaged(sqlite3.DatabaseError):
     """Found by our own check."""
+
+
+def whole(*numbers: object, least: int = 0) -> None:
+    """Raises Damaged where one is no integer from `least` up: in a damaged row SQLite may find anything."""
+    for number in numbers:
+        if not isinstance(number, int) or number < least:
+            raise Damaged(f"a row says {number!r} where a number has to be")
 
 
 def is_damage(error: sqlite3.Error) -> bool:
     """The file itself is bad: no wait and no free space mends that."""
-    if isinstance(error, _Damaged):
+    if isinstance(error, Damaged):
         return True
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

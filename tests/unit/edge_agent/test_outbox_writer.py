@@ -87,7 +87,7 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path / "outbox.sqlite", tmp_path / "plant")
     yield made
-    made.writer.worker.close(WAIT_S)
+    made.writer.close(WAIT_S)
 
 
 @pytest.fixture
@@ -133,12 +133,12 @@ def test_acked_readings_go_with_the_next_one(bench: Bench) -> None:
 def test_what_an_earlier_process_left_is_history(tmp_path: Path) -> None:
     first = Bench(tmp_path / "outbox.sqlite")
     first.run(new(1), new(2))
-    first.writer.worker.close(WAIT_S)
+    first.writer.close(WAIT_S)
     again = Bench(tmp_path / "outbox.sqlite")
     assert again.writer.left_over(VEHICLE) == ([(7, SequenceRange(1, 2))], [])
     (outcome,) = again.run(fetch(1, 2))
     assert found(outcome) == [1, 2]
-    again.writer.worker.close(WAIT_S)
+    again.writer.close(WAIT_S)
 
 
 # A disk that fails
@@ -249,7 +249,7 @@ def test_what_finds_the_queue_full_is_written_down_with_what_comes_next(
     bench.told.get(timeout=WAIT_S)
     assert bench.on_disk() == [2, 3, 4]
     assert bench.lost_on_disk() == [(5, 6, "OUTBOX_BUSY")]
-    bench.writer.worker.close(WAIT_S)
+    bench.writer.close(WAIT_S)
 
 
 def test_a_file_that_gets_damaged_makes_way_for_a_new_one(
@@ -273,7 +273,7 @@ def test_a_disk_that_can_not_even_be_opened_is_no_reason_to_stop(tmp_path: Path)
     assert outcome.problem
     assert [r.stored.sequence for r in outcome.stored] == [1]
     assert found(fetched) is None, "it can't say what it has, so nothing is lost yet"
-    bench.writer.worker.close(WAIT_S)
+    bench.writer.close(WAIT_S)
 
 
 def test_a_plant_folder_that_takes_no_line_keeps_no_reading_back(tmp_path: Path) -> None:
@@ -281,4 +281,4 @@ def test_a_plant_folder_that_takes_no_line_keeps_no_reading_back(tmp_path: Path)
     bench = Bench(tmp_path / "outbox.sqlite", tmp_path / "plant")
     (outcome,) = bench.run(new(1))
     assert [r.stored.sequence for r in outcome.stored] == [1]
-    bench.writer.worker.close(WAIT_S)
+    bench.writer.close(WAIT_S)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.checker import Identity, ListedGap, compare, wrong_gaps
+from tests.support.checker import Identity, ListedGap, compare, tails, wrong_gaps
 
 GENERATED = [(("V-1", 7, n), n * 11) for n in range(1, 6)] + [(("V-2", 9, 1), 5)]
 
@@ -58,3 +58,37 @@ def test_a_list_of_gaps_that_is_right() -> None:
 )
 def test_what_a_list_of_gaps_has_wrong_is_named(listed: list[ListedGap], fault: str) -> None:
     assert wrong_gaps(MADE, HERE, listed, KNOWN) == [fault]
+
+
+def test_an_identity_with_two_contents_is_found_whoever_is_right() -> None:
+    verdict = compare(GENERATED, [*GENERATED, (("V-1", 7, 2), 99)])
+    assert verdict.contradictory == verdict.corrupt == [("V-1", 7, 2)]
+    assert not verdict.complete
+    foreign = (("V-9", 1, 1), 1), (("V-9", 1, 1), 2)
+    assert compare([], foreign).contradictory == [("V-9", 1, 1)]
+
+
+def test_records_that_say_the_same_twice_are_counted_and_no_fault() -> None:
+    verdict = compare(GENERATED, [*GENERATED, *GENERATED[:2], GENERATED[0]])
+    assert verdict.complete
+    assert verdict.raw_duplicates == 3
+    assert "9 records in Kafka: lost 0, twice by identity with other content 0" in verdict.figures
+    assert "raw duplicates 3" in verdict.figures
+
+
+@pytest.mark.parametrize(
+    ("lost", "on_the_way", "gone"),
+    [
+        ([("V", 1, 9), ("V", 1, 10)], 2, 0),
+        ([("V", 1, 8)], 0, 1),
+        ([("V", 1, 8), ("V", 1, 10)], 1, 1),
+        ([("V", 2, 5)], 0, 1),
+    ],
+    ids=["the newest two", "the third newest", "with one between", "of a boot that lives"],
+)
+def test_just_the_newest_of_a_boot_that_has_ended_may_never_have_been_on_disk(
+    lost: list[Identity], on_the_way: int, gone: int
+) -> None:
+    generated = [("V", 1, n) for n in range(1, 11)] + [("V", 2, n) for n in range(1, 6)]
+    found = tails(lost, generated, most=2)
+    assert (len(found[0]), len(found[1])) == (on_the_way, gone)

@@ -1,0 +1,73 @@
+"""Reads Kafka on and on from the moment at which it was made, and compares it with vehicles' own files."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from haul.telemetry.v1.telemetry_pb2 import Reading
+
+from pitwall.reading import content_crc32
+from tests.support.checker import Identity, Verdict, compare
+from tests.support.plant import Plant
+
+TOPIC = "vehicle-telemetry"
+_TIMEOUT_S = 60.0
+_AT_ONCE = 2_000
+
+
+class Judge:
+    """Use it in one thread. `each` is called with every reading as it is found."""
+
+    def __init__(self, bootstrap: str, plants: Sequence[Plant], each: Callable[[Reading], None] | None = None) -> None:
+        self._plants, self.each = plants, each
+        self.found: list[tuple[Identity, int]] = []
+        self.identities: set[Identity] = set()
+        self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "judge", "enable.auto.commit": False})
+        partitions = self._consumer.list_topics(TOPIC, timeout=_TIMEOUT_S).topics[TOPIC].partitions
+        ends = [TopicPartition(TOPIC, number) for number in partitions]
+        for end in ends:
+            end.offset = self._consumer.get_watermark_offsets(end, timeout=_TIMEOUT_S)[1]
+        self._consumer.assign(ends)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def look(self, for_s: float) -> int:
+        """Takes what has come meanwhile, for so long at most. Returns how many records that was."""
+        before, end_s = len(self.found), time.monotonic() + for_s
+        while (left_s := end_s - time.monotonic()) > 0:
+            for message in self._consumer.consume(_AT_ONCE, timeout=min(left_s, 0.5)):
+                error = message.error()
+                if error is None:
+                    self._take(Reading.FromString(message.value() or b""))
+                elif error.fatal() or error.code() == KafkaError.OFFSET_OUT_OF_RANGE:
+                    raise KafkaException(error)
+        return len(self.found) - before
+
+    def _take(self, reading: Reading) -> None:
+        identity = reading.vehicle_id, reading.boot_epoch, reading.sequence
+        self.found.append((identity, content_crc32(reading)))
+        self.identities.add(identity)
+        if self.each is not None:
+            self.each(reading)
+
+    def generated(self) -> Iterator[tuple[Identity, int]]:
+        """What these vehicles have written down until now."""
+        return chain.from_iterable(plant.readings() for plant in self._plants)
+
+    def await_all(self, within_s: float) -> tuple[Verdict, float]:
+        """Waits for what is generated until now; whatever comes besides is judged as well. And how long it took."""
+        began_s = time.monotonic()
+        wanted = {identity for identity, _ in self.generated()}
+        while wanted - self.identities and time.monotonic() < began_s + within_s:
+            self.look(0.5)
+        return self.verdict(wanted), time.monotonic() - began_s
+
+    def verdict(self, wanted: set[Identity]) -> Verdict:
+        """These have to be there. What came since is compared too."""
+        through: dict[tuple[str, int], int] = {}
+        for vehicle_id, boot_epoch, sequence in wanted:
+            key = vehicle_id, boot_epoch
+            through[key] = max(sequence, through.get(key, 0))
+        return compare(self.generated(), self.found, through=through)
