@@ -54,6 +54,8 @@ LIVE_READINGS: Final = 256
 LIVE_WITHOUT_STREAM_S: Final = 2.0
 #: Readings on their way without an ack, whatever the gateway would allow.
 MAX_UNACKED_READINGS: Final = 2_000
+#: Bytes of the readings in one batch, whatever the gateway would allow; a gateway takes frames of 1 MiB at least.
+MAX_BATCH_BYTES: Final = 768 * 1024
 #: History takes at most this share of the readings on their way.
 HISTORY_SHARE: Final = 0.5
 #: Ranges of readings that were given up, kept until the gateway has them.

@@ -22,6 +22,7 @@ from edge_agent.downlink import Event, ProtocolError, SetCame, ack_from_frame, o
 from edge_agent.limits import (
     CONTROL_PERIOD_S,
     HEARTBEATS_PER_PERMIT,
+    MAX_BATCH_BYTES,
     PART_WAIT_S,
     SETTLE_WAIT_S,
     SETUP_WAIT_S,
@@ -145,7 +146,8 @@ class Session:
         ttl_s = wire.to_seconds(welcome.permit_ttl)
         if not MIN_TTL_S <= ttl_s <= MAX_TTL_S:
             raise ValueError(f"permit_ttl must be {MIN_TTL_S} to {MAX_TTL_S} s, not {ttl_s:g} s")
-        limits = BatchLimits(welcome.max_readings_per_batch, welcome.max_batch_bytes, welcome.max_unacked_readings)
+        max_bytes = min(welcome.max_batch_bytes, MAX_BATCH_BYTES)
+        limits = BatchLimits(welcome.max_readings_per_batch, max_bytes, welcome.max_unacked_readings)
         if min(limits.max_readings, limits.max_bytes, limits.max_unacked) < 1:
             raise ValueError(f"limits must be at least 1: {limits}")
         self.permit_ttl_s, self._limits, self.gateway = ttl_s, limits, welcome.gateway

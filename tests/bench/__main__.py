@@ -8,7 +8,16 @@ and what healthy vehicles notice of badly behaved ones.
 import sys
 
 from deploy.local.options import Server
-from tests.bench import all_stop, hostile, picture, returning, sample_to_kafka, single_stops, staying_permitted
+from tests.bench import (
+    all_stop,
+    hostile,
+    picture,
+    returning,
+    sample_to_kafka,
+    single_stops,
+    staying_permitted,
+    vehicle_agent,
+)
 from tests.bench.figures import publish
 from tests.integration.stacks import RunningStack, running
 
@@ -31,6 +40,7 @@ def main() -> int:
     staying_permitted.run()
     returning.run()
     hostile.run()
+    vehicle_agent.run()
     return 0
 
 

@@ -14,12 +14,13 @@ from haul.telemetry.v1.telemetry_pb2 import Reading
 from deploy.local.options import Server
 from edge_agent.outbox import Bounds, NewReading, Outbox
 from edge_agent.shipment import Stored
-from tests.bench.figures import publish
+from tests.bench.figures import write
 from tests.integration.stacks import RunningStack, running
 from tests.support.processor import processor_s
 from tests.support.topics import readings
 
 SEED = 1
+PACKAGES = ("grpcio", "protobuf", "uvloop")
 RATE_HZ = 10.0
 #: After the start, seconds.
 SETTLE_S = 5.0
@@ -127,7 +128,9 @@ def run() -> None:
         beside |= backlog(stack, "200")
         widen(stack)
         beside |= backlog(stack, f"{WIDE_WINDOW:,}")
-    publish("vehicle-agent", [], seed=SEED, beside=beside)
+    for what, value in beside.items():
+        print(f"{what}: {value:,.1f}")
+    write("vehicle-agent", SEED, PACKAGES, figures=beside)
 
 
 def main() -> int:

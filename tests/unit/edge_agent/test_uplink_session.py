@@ -18,7 +18,7 @@ from edge_agent.downlink import (
     SetCame,
 )
 from edge_agent.effects import ReportOrder, StateSnapshot
-from edge_agent.limits import PART_WAIT_S, SETTLE_WAIT_S, SETUP_WAIT_S, SILENT_PERMITS
+from edge_agent.limits import MAX_BATCH_BYTES, PART_WAIT_S, SETTLE_WAIT_S, SETUP_WAIT_S, SILENT_PERMITS
 from edge_agent.orders import EXECUTED
 from edge_agent.reports import Lost, Reports
 from edge_agent.shipment import Shipment, Stored
@@ -449,3 +449,19 @@ def test_a_drain_is_followed_within_half_its_delay_each_at_its_own_moment(spread
     if after_s:
         assert bench.session.check(T0 + after_s - 0.01) is None
     assert bench.session.check(T0 + after_s) == Leave("gateway drains: STOPPING", broken=False)
+
+
+@pytest.mark.parametrize("allowed", [100_000, 2**32 - 1])
+def test_a_batch_stays_below_what_any_gateway_takes_whatever_this_one_allows(allowed: int) -> None:
+    bench = Bench()
+    bench.sent()
+    bench.session.receive(SET, T0)
+    bench.session.receive(welcome(readings=100_000, size=allowed, unacked=100_000), T0)
+    bench.session.receive(link.ConnectResponse(permit=permit(1, 2.0)), T0)
+    for sequence in range(1, 201):
+        content = Reading(vehicle_id=VEHICLE, boot_epoch=EPOCH, sequence=sequence).SerializeToString()
+        bench.shipment.add(Stored(EPOCH, sequence, content + b"\xfa\x7f" + b"\x90\x4e" + bytes(10_000)))
+    sizes = [frame.ByteSize() for frame in bench.sent() if frame.HasField("reading_batch")]
+    assert len(sizes) > 1
+    assert max(sizes) <= min(allowed, MAX_BATCH_BYTES) + 1_000
+    assert max(sizes) < 1024 * 1024, "what the oldest gateways take"
