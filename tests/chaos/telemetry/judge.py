@@ -65,9 +65,8 @@ class Judge:
         return self.verdict(wanted), time.monotonic() - began_s
 
     def verdict(self, wanted: set[Identity]) -> Verdict:
-        """These have to be there. What came since is compared too."""
-        through: dict[tuple[str, int], int] = {}
-        for vehicle_id, boot_epoch, sequence in wanted:
-            key = vehicle_id, boot_epoch
-            through[key] = max(sequence, through.get(key, 0))
-        return compare(self.generated(), self.found, through=through)
+        """These have to be there. What is younger, as vehicles go on, is left out; what nobody has made is not."""
+        generated = list(self.generated())
+        younger = {identity for identity, _ in generated} - wanted
+        made = (one for one in generated if one[0] in wanted)
+        return compare(made, (one for one in self.found if one[0] not in younger))

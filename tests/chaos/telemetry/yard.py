@@ -124,7 +124,7 @@ class Yard:
         self, name: str, first: int, count: int, gateways: Sequence[str] = (), rate_hz: float = RATE_HZ
     ) -> Iterator[Agents]:
         """Vehicles `first` and the following; `gateways`: other addresses than the gateways' own. Not started yet."""
-        folder = self.stack.home / name
+        folder = self.stack.places.data / name
         folder.mkdir()
         address = f"127.0.0.1:{free_port()}"
         keys: dict[str, Value] = tomllib.loads((self.stack.places.config / "agents.toml").read_text())
