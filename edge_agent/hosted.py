@@ -22,7 +22,7 @@ from edge_agent.effects import (
     ShareOwn,
     StoreReading,
 )
-from edge_agent.limits import LIVE_WITHOUT_STREAM_S
+from edge_agent.limits import CONTROL_PERIOD_S, LIVE_WITHOUT_STREAM_S
 from edge_agent.metrics import Counters
 from edge_agent.moment import Moment
 from edge_agent.outbox import NewReading
@@ -76,7 +76,9 @@ class HostedVehicle:
         flush_interval_s: float = 0.0,
     ) -> None:
         self.vehicle_id, self.agent = vehicle_id, agent
-        self.shipment, self.reports = Shipment(flush_interval_s), Reports()
+        # What gathers is looked at in each control period, and one that comes a little early is still it.
+        self.shipment = Shipment(max(0.0, flush_interval_s - CONTROL_PERIOD_S / 2))
+        self.reports = Reports()
         self._interface, self._disks, self._counters, self._answered = interface, disks, counters, answered
         self._stream: Stream | None = None
         # Without a stream, what is stored by then is live still.

@@ -37,8 +37,6 @@ from pitwall.domain.permit import MAX_TTL_S, MIN_TTL_S, HeartbeatLog, PermitDeni
 PROTOCOL_VERSION = 2
 #: From this one on a gateway takes a stop's stages and the status that goes with them in one frame.
 TOGETHER_FROM_VERSION = 2
-#: What gathers is looked at in each control period; one that comes a little early is still it.
-_FLUSH_SLACK_S = CONTROL_PERIOD_S / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +204,7 @@ class Session:
     def _readings(self, now: Moment) -> link.ConnectRequest | None:
         if self._holds_back(now.s):
             return None
-        batch = self._shipment.take(self._limits, now.s + _FLUSH_SLACK_S)
+        batch = self._shipment.take(self._limits, now.s)
         if batch is None:
             return None
         return link.ConnectRequest(reading_batch=frames.reading_batch(batch, now))
@@ -223,7 +221,7 @@ class Session:
         """Live readings have gathered long enough to go."""
         if self._phase is not _Phase.OPEN or self._holds_back(now_s):
             return False
-        return self._shipment.live_due(self._limits, now_s + _FLUSH_SLACK_S)
+        return self._shipment.live_due(self._limits, now_s)
 
     def wanted(self, now_s: float) -> Wanted | None:
         """History to fetch for the next batches."""

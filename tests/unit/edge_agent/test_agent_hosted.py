@@ -14,7 +14,7 @@ from edge_agent.agent import Brought
 from edge_agent.downlink import SetCame
 from edge_agent.effects import LatchRecord, ShareOwn
 from edge_agent.hosted import HostedVehicle, Stream
-from edge_agent.limits import LIVE_WITHOUT_STREAM_S, PART_WAIT_S
+from edge_agent.limits import CONTROL_PERIOD_S, LIVE_WITHOUT_STREAM_S, PART_WAIT_S
 from edge_agent.metrics import Counters
 from edge_agent.moment import Moment
 from edge_agent.outbox import NewReading
@@ -221,7 +221,9 @@ def test_readings_gather_and_a_tick_sends_them() -> None:
     bench.vehicle.stored([stored(2)])
     assert bench.log == [], "nobody is woken for what does not go yet"
     assert bench.bodies(stream) == []
-    later = moment(boottime_s() + 0.3)
+    early = moment(boottime_s() + 0.15)
+    assert not stream.session.readings_due(early.s)
+    later = moment(boottime_s() + 0.3 - CONTROL_PERIOD_S / 2 + 0.01)
     bench.vehicle.tick(later)
     assert "wake" in bench.log
     frames = iter(lambda: stream.session.next_frame(later), None)
