@@ -56,7 +56,7 @@ test: install promtool lint types imports ## everything, on servers of its own: 
 	@$(PYTEST) -m 'alone and not chaos' tests
 
 .PHONY: chaos
-chaos: ## breaks everything in turn while vehicles drive, on stacks of its own; takes root: 15 to 20 minutes
+chaos: ## breaks everything in turn while vehicles drive, on stacks of its own; takes root: half an hour
 	@deploy/local/bootstrap.sh --chaos
 	@$(PYTEST) -s -m chaos tests/chaos tests/integration
 

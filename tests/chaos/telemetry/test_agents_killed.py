@@ -2,6 +2,7 @@
 
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_agents_killed_in_the_middle_of_writing_lose_nothing_that_was_on_disk(ya
     in_hand, lost = tails(verdict.lost, killed, IN_HAND)
     say(
         f"{agents.starts - 1} kills of an agents' process with {VEHICLES} vehicles at 10 Hz in {took_s:.0f} s: "
-        f"{verdict.figures}; of those not in Kafka {len(in_hand)} were never on disk"
+        f"{replace(verdict, lost=lost).figures}; {len(in_hand)} more were being written at a kill and never on disk"
     )
     assert not lost, f"they were on disk: {lost[:3]}"
     assert not verdict.corrupt
