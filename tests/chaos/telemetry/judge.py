@@ -23,7 +23,8 @@ class Judge:
         self._plants, self.each = plants, each
         self.found: list[tuple[Identity, int]] = []
         self.identities: set[Identity] = set()
-        self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "judge", "enable.auto.commit": False})
+        quiet = {"enable.auto.commit": False, "log_level": 0}
+        self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "judge", **quiet})
         partitions = self._consumer.list_topics(TOPIC, timeout=_TIMEOUT_S).topics[TOPIC].partitions
         ends = [TopicPartition(TOPIC, number) for number in partitions]
         for end in ends:

@@ -103,6 +103,7 @@ def test_a_disk_that_is_read_only_at_the_start_takes_everything_once_it_is_not(s
     outcome = bench.run(new(2))
     assert outcome.problem
     assert [r.stored.sequence for r in outcome.stored] == [2]
+    assert sequences(bench.run(Fetch(VEHICLE, Wanted(7, 2, 2)))) == [2], "from memory"
     assert sequences(bench.run(Fetch(VEHICLE, Wanted(7, 1, 9)))) is None, "it can't say what it has: nothing is lost"
     remount(small, "rw")
     outcome = bench.run(new(3))

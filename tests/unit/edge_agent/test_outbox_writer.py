@@ -269,10 +269,11 @@ def test_a_file_that_gets_damaged_makes_way_for_a_new_one(
 def test_a_disk_that_can_not_even_be_opened_is_no_reason_to_stop(tmp_path: Path) -> None:
     (tmp_path / "outbox.sqlite").mkdir()
     bench = Bench(tmp_path / "outbox.sqlite")
-    outcome, fetched = bench.run(new(1), fetch(1, 1))
+    outcome, more_than_memory_has, fetched = bench.run(new(1), fetch(1, 2), fetch(1, 1))
     assert outcome.problem
     assert [r.stored.sequence for r in outcome.stored] == [1]
-    assert found(fetched) is None, "it can't say what it has, so nothing is lost yet"
+    assert found(more_than_memory_has) is None, "the disk can't say what it has, so nothing is lost yet"
+    assert found(fetched) == [1]
     bench.writer.close(WAIT_S)
 
 
