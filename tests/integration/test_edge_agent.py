@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
 from itertools import pairwise
@@ -19,16 +20,19 @@ from haul.telemetry.v1.telemetry_pb2 import (
     MOTION_HOLD_NONE,
     MOTION_HOLD_STOPPED,
     VEHICLE_STATUS_ROUTING,
+    Reading,
 )
 
 from edge_agent.limits import CONTROL_PERIOD_S, STOP_WITHIN_S, VERDICT_PERIODS
+from edge_agent.outbox import Bounds, NewReading, Outbox
+from edge_agent.shipment import Stored
 from pitwall import devca, wire
 from pitwall.clock import monotonic_s, wall_time
 from pitwall.domain.stop_set import FleetScope, Stop
 from pitwall.ids import uuid7
 from pitwall.reading import content_crc32
 from tests.integration.edge_agent_gateway import PERMIT_TTL_S, Heard, StubGateway
-from tests.integration.edge_agent_rig import Rig, get
+from tests.integration.edge_agent_rig import Rig, Running, get
 from tests.support.ports import free_port
 
 V1, V2 = "KOMATSU-930E-001", "KOMATSU-980E-002"
@@ -352,6 +356,54 @@ async def test_what_a_deaf_gateway_did_not_ack_comes_again_as_history(make_rig: 
 
 def _history(heard: Heard, epoch: int) -> set[int]:
     return {reading.sequence for reading in heard.readings if reading.boot_epoch == epoch and reading.backfilled}
+
+
+async def test_what_a_full_outbox_gives_up_is_told_after_a_kill_too_until_it_is_known(make_rig: MakeRig) -> None:
+    rig = await make_rig(outbox_max_bytes=65_536)
+    gateway, kept = rig.gateways[0], 100
+    (rig.folder / "data").mkdir()
+    with closing(Outbox(rig.folder / "data" / "outbox.sqlite", Bounds(10**9, 86_400.0))) as outbox:
+        outbox.begin()
+        outbox.add(NewReading(V1, large(sequence), time.time()) for sequence in range(1, kept + 1))
+        outbox.commit()
+    agent = await rig.start_agent()
+    await gateway.until(V1, "the youngest of what was kept", lambda heard: kept in _history(heard, 1))
+    lost = lost_sequences(gateway)
+    assert lost == set(range(1, len(lost) + 1)), "the oldest"
+    assert 20 < len(lost) < 50
+    assert {one.reason for one in gateway.heard[V1].lost} == {"OUTBOX_FULL"}
+    await agent.end(signal.SIGKILL)
+    agent = await again(rig, start=2)
+    assert lost_sequences(gateway) == lost
+    known = link.SequenceRange(first_sequence=1, last_sequence=len(lost))
+    await gateway.push(V1, link.ConnectResponse(reading_ack=link.ReadingAck(boot_epoch=1, ranges=[known])))
+    count = len(gateway.heard[V1].readings)
+    await gateway.until(V1, "later readings, with which the ack is on disk", partial(_has_readings, count + 4))
+    await agent.end(signal.SIGKILL)
+    await again(rig, start=3)
+    assert lost_sequences(gateway) == set()
+
+
+async def again(rig: Rig, start: int) -> Running:
+    """Started once more; returns when a reading has come, before which losses are told."""
+    heard = rig.gateways[0].heard[V1]
+    heard.lost.clear()
+    count = len(heard.readings)
+    agent = await rig.start_agent()
+    await connected(rig.gateways[0], times=start)
+    await rig.gateways[0].until(V1, "a reading", partial(_has_readings, count + 1))
+    return agent
+
+
+def lost_sequences(gateway: StubGateway) -> set[int]:
+    spans = [one.range for one in gateway.heard[V1].lost]
+    return {sequence for r in spans for sequence in range(r.first_sequence, r.last_sequence + 1)}
+
+
+def large(sequence: int) -> Stored:
+    """A kilobyte, most of it in a field that nobody knows."""
+    known = Reading(vehicle_id=V1, boot_epoch=1, sequence=sequence).SerializeToString()
+    return Stored(1, sequence, known + b"\xfa\x7f\x84\x07" + bytes(900))
 
 
 # Disks
