@@ -359,7 +359,7 @@ def _history(heard: Heard, epoch: int) -> set[int]:
 
 
 async def test_what_a_full_outbox_gives_up_is_told_after_a_kill_too_until_it_is_known(make_rig: MakeRig) -> None:
-    rig = await make_rig(outbox_max_bytes=65_536)
+    rig = await make_rig(outbox_max_bytes=65_536, rate_hz=5.0)
     gateway, kept = rig.gateways[0], 100
     (rig.folder / "data").mkdir()
     with closing(Outbox(rig.folder / "data" / "outbox.sqlite", Bounds(10**9, 86_400.0))) as outbox:
@@ -368,6 +368,7 @@ async def test_what_a_full_outbox_gives_up_is_told_after_a_kill_too_until_it_is_
         outbox.commit()
     agent = await rig.start_agent()
     await gateway.until(V1, "the youngest of what was kept", lambda heard: kept in _history(heard, 1))
+    await later_readings(gateway)
     lost = lost_sequences(gateway)
     assert lost == set(range(1, len(lost) + 1)), "the oldest"
     assert 20 < len(lost) < 50
@@ -377,11 +378,16 @@ async def test_what_a_full_outbox_gives_up_is_told_after_a_kill_too_until_it_is_
     assert lost_sequences(gateway) == lost
     known = link.SequenceRange(first_sequence=1, last_sequence=len(lost))
     await gateway.push(V1, link.ConnectResponse(reading_ack=link.ReadingAck(boot_epoch=1, ranges=[known])))
-    count = len(gateway.heard[V1].readings)
-    await gateway.until(V1, "later readings, with which the ack is on disk", partial(_has_readings, count + 4))
+    await later_readings(gateway)
     await agent.end(signal.SIGKILL)
     await again(rig, start=3)
     assert lost_sequences(gateway) == set()
+
+
+async def later_readings(gateway: StubGateway) -> None:
+    """With them, acks that came before are on disk, and there is room."""
+    count = len(gateway.heard[V1].readings)
+    await gateway.until(V1, "later readings", partial(_has_readings, count + 5))
 
 
 async def again(rig: Rig, start: int) -> Running:
