@@ -234,8 +234,7 @@ class Shipment:
             self._live_sent.update({(r.boot_epoch, r.sequence): r for r in batch})
             self._live_from_s = now_s + self._flush_interval_s
             return Batch(batch[0].boot_epoch, batch, backfilled=False)
-        room = self._history_room(limits)
-        if not self._fetched or room < 1:
+        if not self._fetched or (room := self._history_room(limits)) < 1:
             return None
         batch = self._fetched.cut(min(room, limits.max_readings), limits.max_bytes)
         for reading in batch:
