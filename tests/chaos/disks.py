@@ -69,14 +69,15 @@ def failing_disk(stack: RunningStack, name: str, folder: str) -> Iterator[Failin
     mount("mkfs.ext4", "-q", "-F", str(image))
     try:
         with _own_disk(stack, name, folder, "-o", "loop,errors=remount-ro", str(image)) as place:
-            yield FailingDisk(_device(place).removeprefix("/dev/"))
+            yield FailingDisk(device_of(place))
     finally:
         image.unlink()
 
 
-def _device(place: Path) -> str:
+def device_of(place: Path) -> str:
+    """The name of what is mounted there, below /dev."""
     mounts = (text.split() for text in Path("/proc/mounts").read_text(encoding="utf-8").splitlines())
-    return next(device for device, where, *_ in mounts if where == str(place))
+    return next(device for device, where, *_ in mounts if where == str(place)).removeprefix("/dev/")
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Frames up as the agent's own code makes them, every kind of them; the same ones each time."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 
@@ -106,7 +105,7 @@ class Driven:
 
     def faulty(self) -> None:
         """A fault of its own, which is a stop of its own."""
-        bad = replace(sample_of(self.rig.vehicle), faults=frozenset({FAULT_NAMES[0]}))
+        bad = sample_of(self.rig.vehicle)._replace(faults=frozenset({FAULT_NAMES[0]}))
         self.do(self.agent.sampled(bad, self.now))
 
     def brings_history(self, count: int) -> None:

@@ -1,56 +1,40 @@
-"""Disks that fail in the kernel's own way: a small one that is full, one that turns read-only under open files."""
+"""Disks of what a test runs by itself: a small one, one that can be remounted, one that turns read-only in use."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from tests.chaos.disks import FailingDisk, device_of, mount
 
-@dataclass(frozen=True, slots=True)
-class Ext4:
-    """Mounted with errors=remount-ro, as most computers' disks are."""
-
-    folder: Path
-    device: str
-
-    def turn_read_only(self) -> None:
-        """As at the first error that the kernel finds on it: every write from now on is refused."""
-        Path(f"/sys/fs/ext4/{self.device}/trigger_fs_error").write_text("chaos", encoding="ascii")
+_IMAGE_BYTES = 16 << 20
 
 
 @contextmanager
-def ext4(folder: Path, size: str = "16M") -> Iterator[Ext4]:
+def failing_disk_at(folder: Path) -> Iterator[FailingDisk]:
     """Takes root and a loop device. Whoever has files open there must have ended before the block does."""
     folder.mkdir()
-    image = folder.with_name(f"{folder.name}.img")
-    _run("truncate", "-s", size, str(image))
-    _run("mkfs.ext4", "-q", "-O", "^has_journal", str(image))
-    _run("mount", "-o", "loop,errors=remount-ro", str(image), str(folder))
+    image = folder.with_name(f"{folder.name}.ext4")
+    with image.open("wb") as file:
+        file.truncate(_IMAGE_BYTES)
+    mount("mkfs.ext4", "-q", "-F", str(image))
+    mount("mount", "-o", "loop,errors=remount-ro", str(image), str(folder))
     try:
-        source = _run("findmnt", "-n", "-o", "SOURCE", str(folder)).strip()
-        yield Ext4(folder, Path(source).name)
+        yield FailingDisk(device_of(folder))
     finally:
-        _run("umount", str(folder))
+        mount("umount", str(folder))
 
 
 @contextmanager
 def tmpfs(folder: Path, size: str) -> Iterator[Path]:
     """Takes root."""
     folder.mkdir()
-    _run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder))
+    mount("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder))
     try:
         yield folder
     finally:
-        _run("umount", str(folder))
+        mount("umount", str(folder))
 
 
 def remount(folder: Path, how: str) -> None:
     """`how`: ro or rw. Nobody may have a file open for writing."""
-    _run("mount", "-o", f"remount,{how}", str(folder))
-
-
-def _run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr.strip()} (this takes root)"
-    return done.stdout
+    mount("mount", "-o", f"remount,{how}", str(folder))

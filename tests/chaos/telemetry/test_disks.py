@@ -21,7 +21,7 @@ from edge_agent.reports import Lost
 from edge_agent.shipment import Stored, Wanted
 from pitwall.domain.sequence import SequenceRange
 from tests.chaos.line import say
-from tests.chaos.telemetry.disk import ext4, remount, tmpfs
+from tests.chaos.telemetry.disk import failing_disk_at, remount, tmpfs
 from tests.chaos.telemetry.yard import Yard, until
 from tests.integration.driving import BRAKES_WITHIN_S
 from tests.support.operator import Operator
@@ -128,7 +128,7 @@ def fill(descriptor: int) -> None:
 
 def test_on_a_disk_that_turns_read_only_telemetry_goes_on_and_a_stop_holds(yard: Yard) -> None:
     operator, plant = Operator(yard.stack.home), Plant(yard.stack.places.plant)
-    with yard.agents("read-only", 1, VEHICLES) as agents, ext4(agents.folder / "data") as disk:
+    with yard.agents("read-only", 1, VEHICLES) as agents, failing_disk_at(agents.folder / "data") as disk:
         try:
             judge = yard.judge(agents)
             agents.start()
@@ -137,7 +137,7 @@ def test_on_a_disk_that_turns_read_only_telemetry_goes_on_and_a_stop_holds(yard:
             until(lambda: operator.ask("order", "START_ROUTE", VEHICLE).exit_code == 0, "it is under way")
             plant.wait(VEHICLE, "it drives", lambda line: line.speed_kph > 5)
             judge.look(1.0)
-            disk.turn_read_only()
+            disk.fail()
             until(lambda: agents.metric("pitwall_agent_outbox_failures_total") > 0, "the fault is counted")
             told = outbox_part(agents.metrics_address)
             failed_s = time.monotonic()
