@@ -112,9 +112,10 @@ def backlog(stack: RunningStack, window: str) -> dict[str, float]:
 
 
 def widen(stack: RunningStack) -> None:
-    """A gateway of few vehicles may give each of them a larger window."""
+    """A gateway of few vehicles may give each of them a larger window; and here it holds none of them to a rate."""
     config = stack.places.config / "gateway-1.toml"
     wide = f"max_unacked_readings = {WIDE_WINDOW}\nmax_sessions = {WIDE_SESSIONS}\n"
+    wide += "max_readings_per_s = 1_000_000\nmax_bytes_per_s = 1_000_000_000\nmax_frames_per_s = 1_000_000\n"
     config.write_text(wide + config.read_text())
     stack.kill("gateway-1")
     stack.await_healthy("gateway-1")
