@@ -2,7 +2,8 @@
 
 First the line alone, then with all of the picture beside it: that is where the stop path must notice nothing. Last a
 stop of a whole fleet, what it costs to keep a large one permitted, how soon it is back after a kill of all gateways,
-and what healthy vehicles notice of badly behaved ones.
+what healthy vehicles notice of badly behaved ones, what one vehicle's agent costs, and telemetry as much as one gateway
+takes.
 """
 
 import sys
@@ -19,6 +20,7 @@ from tests.bench import (
     vehicle_agent,
 )
 from tests.bench.figures import publish
+from tests.bench.telemetry import __main__ as telemetry
 from tests.integration.stacks import RunningStack, running
 
 SEED = 1
@@ -41,6 +43,7 @@ def main() -> int:
     returning.run()
     hostile.run()
     vehicle_agent.run()
+    telemetry.run()
     return 0
 
 
