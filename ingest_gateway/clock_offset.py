@@ -11,6 +11,7 @@ vehicle's wall clock is off by now.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ingest_gateway.limits import CLOCK_TOLERANCE_S, CLOCK_WINDOW_S
 from ingest_gateway.moment import Moment
@@ -54,8 +55,7 @@ class VehicleClockReading:
     monotonic_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Corrector:
+class Corrector(NamedTuple):
     """For the readings of one batch. A shift is nanoseconds from the vehicle's clock to the gateway's wall clock.
 
     `monotonic_shift_ns` is None for a batch of an older boot epoch.

@@ -9,15 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from haul.link.v1.vehicle_link_service_pb2 import ReadingBatch
 from haul.telemetry.v1.telemetry_pb2 import Reading
 
-from ingest_gateway.acks import AckTracker, Known
+from ingest_gateway.acks import AckTracker, Known, runs
 from ingest_gateway.clock_offset import NANOS, Corrector
 from ingest_gateway.moment import Moment
 from ingest_gateway.record import VehicleRecord
 from ingest_gateway.validation import Expected, Fault, find_fault, oversize
 
+#: As on the wire, before a length of one byte.
+_RECEIVED_TIME_TAG = b"\x2a"
 ANOTHER = Fault(
     "sequence",
     "REPEATED_DIFFERENTLY",
@@ -39,7 +42,8 @@ class Intake:
     """What became of a batch. `taken` holds (sequence, record for vehicle-telemetry).
 
     `backfilled`: those of `taken` that are history. `repeated`: known already. `jumped`: sequences skipped since the
-    newest one known. `corrected`: event times rewritten. `newest_live`: the last good reading that is no history.
+    newest one known. `corrected`: event times rewritten. `newest_live`: the last good reading that is no history, as it
+    goes to Kafka.
     """
 
     vehicle_id: str
@@ -50,7 +54,7 @@ class Intake:
     repeated: int = 0
     jumped: int = 0
     corrected: int = 0
-    newest_live: Reading | None = None
+    newest_live: bytes | None = None
 
 
 def take_in(batch: ReadingBatch, record: VehicleRecord, now: Moment) -> Intake:
@@ -60,8 +64,9 @@ def take_in(batch: ReadingBatch, record: VehicleRecord, now: Moment) -> Intake:
     if not readings:
         return result
     sequences = [reading.sequence for reading in readings]
-    result.jumped = _jump(acks, batch.boot_epoch, sequences)
-    if _all_new(acks, batch.boot_epoch, sequences):
+    newest = acks.newest(batch.boot_epoch)
+    result.jumped = max(0, sequences[0] - newest - 1) if newest else 0
+    if _all_new(sequences, newest):
         _judge(readings, result, record, now)
         _mark(acks, result)
         if not result.refused:
@@ -78,16 +83,12 @@ def take_in(batch: ReadingBatch, record: VehicleRecord, now: Moment) -> Intake:
     return result
 
 
-def _jump(acks: AckTracker, boot_epoch: int, sequences: Sequence[int]) -> int:
-    newest = acks.newest(boot_epoch)
-    return max(0, sequences[0] - newest - 1) if newest else 0
-
-
-def _all_new(acks: AckTracker, boot_epoch: int, sequences: Sequence[int]) -> bool:
+def _all_new(sequences: Sequence[int], newest: int) -> bool:
     """Ascending, none twice, and all beyond what is known: the way a healthy vehicle sends."""
     first = sequences[0]
-    ascending = sequences == list(range(first, first + len(sequences))) or all(a < b for a, b in pairwise(sequences))
-    return first > 0 and ascending and acks.knows_nothing_from(boot_epoch, first)
+    if first <= newest:
+        return False
+    return sequences == list(range(first, first + len(sequences))) or all(a < b for a, b in pairwise(sequences))
 
 
 def _is_new(acks: AckTracker, result: Intake, sequence: int, reading: Reading, record: VehicleRecord) -> bool:
@@ -105,28 +106,55 @@ def _is_new(acks: AckTracker, result: Intake, sequence: int, reading: Reading, r
 
 
 def _judge(readings: Sequence[Reading], result: Intake, record: VehicleRecord, now: Moment) -> None:
-    """The path of every reading: lean, because it is paid for each of them."""
-    expected = Expected(record.vehicle_id, result.boot_epoch)
+    """The path of every reading: lean, because it is paid for each of them.
+
+    Almost all are good, laid out as usual, and from a clock that is right: those are passed on as they came, with their
+    arrival put behind. Fields may come in any order on the wire.
+    """
     corrector = record.clocks.corrector(result.boot_epoch, now)
-    seconds, nanos = divmod(now.wall_ns, NANOS)
+    admits, event_ns, take = record.layout(result.boot_epoch).admits, corrector.event_ns, result.taken.append
+    arrival = _arrival(now)
     for reading in readings:
-        fault = find_fault(reading, expected)
+        data, time = reading.SerializeToString(), reading.event_time
+        said_ns = time.seconds * NANOS + time.nanos
+        if admits(data) and time.nanos < NANOS and event_ns(said_ns, reading.monotonic_nanos) == said_ns:
+            data += arrival
+            take((reading.sequence, data))
+            if reading.backfilled:
+                result.backfilled += 1
+            else:
+                result.newest_live = data
+        else:
+            _judge_slowly(reading, data, result, record, corrector)
+
+
+def _judge_slowly(reading: Reading, data: bytes, result: Intake, record: VehicleRecord, corrector: Corrector) -> None:
+    """Rule by rule, and field by field. `data`: the reading as it came."""
+    fault = find_fault(reading, Expected(record.vehicle_id, result.boot_epoch))
+    if fault is None:
+        record.layout(result.boot_epoch).learn(reading)
+        corrected = _stamp(reading, corrector)
+        stamped = reading.SerializeToString()
+        fault = oversize(len(stamped))
         if fault is None:
-            result.corrected += _stamp(reading, corrector, seconds, nanos)
-            data = reading.SerializeToString()
-            fault = oversize(len(data))
-            if fault is None:
-                result.taken.append((reading.sequence, data))
-                if reading.backfilled:
-                    result.backfilled += 1
-                else:
-                    result.newest_live = reading
-                continue
-            _unstamp(reading)
-        result.refused.append(DeadLetter(reading.sequence, reading.SerializeToString(), fault))
+            result.corrected += corrected
+            result.taken.append((reading.sequence, stamped))
+            if reading.backfilled:
+                result.backfilled += 1
+            else:
+                result.newest_live = stamped
+            return
+    result.refused.append(DeadLetter(reading.sequence, data, fault))
 
 
-def _stamp(reading: Reading, corrector: Corrector, seconds: int, nanos: int) -> bool:
+def _arrival(now: Moment) -> bytes:
+    """`received_time`, to be put behind a reading that has none."""
+    seconds, nanos = divmod(now.wall_ns, NANOS)
+    time = Timestamp(seconds=seconds, nanos=nanos).SerializeToString()
+    return _RECEIVED_TIME_TAG + bytes((len(time),)) + time
+
+
+def _stamp(reading: Reading, corrector: Corrector) -> bool:
     """Sets the gateway's times. Returns whether event_time was corrected."""
     event = reading.event_time
     event_ns = event.seconds * NANOS + event.nanos
@@ -135,31 +163,14 @@ def _stamp(reading: Reading, corrector: Corrector, seconds: int, nanos: int) -> 
     if corrected:
         reading.vehicle_time.CopyFrom(event)
         event.seconds, event.nanos = divmod(right_ns, NANOS)
-    elif reading.HasField("vehicle_time"):
+    else:
         reading.ClearField("vehicle_time")
-    received = reading.received_time
-    received.seconds = seconds
-    received.nanos = nanos
+    reading.received_time.seconds, reading.received_time.nanos = divmod(corrector.received_ns, NANOS)
     return corrected
 
 
-def _unstamp(reading: Reading) -> None:
-    """Back to what the vehicle sent."""
-    if reading.HasField("vehicle_time"):
-        reading.event_time.CopyFrom(reading.vehicle_time)
-        reading.ClearField("vehicle_time")
-    reading.ClearField("received_time")
-
-
 def _mark(acks: AckTracker, result: Intake) -> None:
-    first = last = 0
-    for sequence, _ in result.taken:
-        if sequence != last + 1 or not first:
-            if first:
-                acks.take(result.boot_epoch, first, last)
-            first = sequence
-        last = sequence
-    if first:
+    for first, last in runs([sequence for sequence, _ in result.taken]):
         acks.take(result.boot_epoch, first, last)
     for letter in result.refused:
         acks.reject(result.boot_epoch, letter.sequence, letter.fault)

@@ -12,25 +12,25 @@ from pitwall import wire
 class Pulse:
     """One session's."""
 
-    __slots__ = ("_reading", "_sampled_s", "_vehicle_id")
+    __slots__ = ("_record", "_taken", "_vehicle_id")
 
     def __init__(self, vehicle_id: str) -> None:
         self._vehicle_id = vehicle_id
-        self._reading: Reading | None = None
-        self._sampled_s = 0.0
+        self._record: bytes | None = None
+        self._taken: Moment | None = None
 
-    def reading(self, reading: Reading, now: Moment) -> None:
-        """A live reading with its corrected event_time, received now."""
-        event = reading.event_time
-        age_s = (now.wall_ns - event.seconds * NANOS - event.nanos) / NANOS
-        self._reading, self._sampled_s = reading, now.boottime_s - age_s
+    def reading(self, record: bytes, now: Moment) -> None:
+        """A live reading as it goes to Kafka, received now. Most are never looked at: the next one comes sooner."""
+        self._record, self._taken = record, now
 
     def message(self, heartbeat_number: int, now_s: float) -> VehiclePulse:
         """Quantities that the newest reading does not have stay absent."""
         pulse = VehiclePulse(vehicle_id=self._vehicle_id, heartbeat_number=heartbeat_number)
-        reading = self._reading
-        if reading is not None:
-            pulse.age.CopyFrom(wire.duration(max(0.0, now_s - self._sampled_s)))
+        if self._record is not None and self._taken is not None:
+            reading = Reading.FromString(self._record)
+            event = reading.event_time
+            age_s = (self._taken.wall_ns - event.seconds * NANOS - event.nanos) / NANOS
+            pulse.age.CopyFrom(wire.duration(max(0.0, now_s - self._taken.boottime_s + age_s)))
             if reading.HasField("speed_kph"):
                 pulse.speed_kph = reading.speed_kph
             if reading.HasField("latitude_degrees") and reading.HasField("longitude_degrees"):

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from ingest_gateway.acks import AckTracker
 from ingest_gateway.allowance import UNLIMITED, Allowance, Rates
 from ingest_gateway.clock_offset import VehicleClocks
+from ingest_gateway.layout import Layout
 from ingest_gateway.limits import MAX_KNOWN_VEHICLES
 from ingest_gateway.samples import Samples
 
@@ -12,7 +13,7 @@ from ingest_gateway.samples import Samples
 class VehicleRecord:
     """One vehicle's readings on their way, its clocks, and what it may send."""
 
-    __slots__ = ("acks", "allowance", "clocks", "samples", "vehicle_id")
+    __slots__ = ("_layout", "acks", "allowance", "clocks", "samples", "vehicle_id")
 
     def __init__(self, vehicle_id: str, rates: Rates = UNLIMITED) -> None:
         self.vehicle_id = vehicle_id
@@ -20,6 +21,13 @@ class VehicleRecord:
         self.allowance = Allowance(rates)
         self.clocks = VehicleClocks()
         self.samples = Samples()
+        self._layout: Layout | None = None
+
+    def layout(self, boot_epoch: int) -> Layout:
+        """What its readings of that epoch look like; kept of the epoch that was asked for last."""
+        if self._layout is None or self._layout.boot_epoch != boot_epoch:
+            self._layout = Layout(self.vehicle_id, boot_epoch)
+        return self._layout
 
 
 class VehicleRecords:

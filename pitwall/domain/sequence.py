@@ -12,11 +12,15 @@ class SequenceRange:
     last: int
 
     def __post_init__(self) -> None:
-        if not 1 <= self.first <= self.last:
-            raise ValueError(f"a range runs from 1 or more up to its last: {self.first}..{self.last}")
+        _check(self.first, self.last)
 
     def __len__(self) -> int:
         return self.last - self.first + 1
+
+
+def _check(first: int, last: int) -> None:
+    if not 1 <= first <= last:
+        raise ValueError(f"a range runs from 1 or more up to its last: {first}..{last}")
 
 
 class RangeSet:
@@ -31,7 +35,7 @@ class RangeSet:
     def add(self, first: int, last: int | None = None) -> None:
         """Adds one sequence or a range of them."""
         last = first if last is None else last
-        SequenceRange(first, last)
+        _check(first, last)
         if self._lasts and first == self._lasts[-1] + 1:
             self._lasts[-1] = last  # the common case: in order
             return
@@ -46,7 +50,7 @@ class RangeSet:
     def discard(self, first: int, last: int | None = None) -> None:
         """Takes one sequence or a range out, as far as it is there."""
         last = first if last is None else last
-        SequenceRange(first, last)
+        _check(first, last)
         low = bisect_left(self._lasts, first)
         high = bisect_right(self._firsts, last)
         if low >= high:

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable
 
+import pytest
 from haul.telemetry.v1.telemetry_pb2 import Reading
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest_gateway.clock_offset import VehicleClockReading
 from ingest_gateway.intake import ANOTHER, Intake, take_in
+from ingest_gateway.layout import Layout
 from ingest_gateway.limits import MAX_READING_BYTES
 from ingest_gateway.record import VehicleRecord, VehicleRecords
+from pitwall.domain.units import QUANTITIES
 from pitwall.reading import content_crc32
 from tests.unit.ingest_gateway.builders import EPOCH, NANOS, OTHER, VEHICLE, WALL_NS, at, batch, reading
 
@@ -35,6 +38,51 @@ def test_a_good_reading_gets_its_arrival_and_nothing_else() -> None:
     assert got.received_time.ToNanoseconds() == at(10.0).wall_ns
     got.ClearField("received_time")
     assert got == reading(1, 9.0)
+
+
+def usual(sequence: int, **fields: float) -> Reading:
+    """With every quantity, as healthy vehicles send it: the quick look knows it."""
+    return reading(
+        sequence, 9.0, **{name: min(33.3, quantity.maximum) for name, quantity in QUANTITIES.items()} | fields
+    )
+
+
+def test_a_usual_reading_is_passed_on_as_it_came_with_its_arrival_behind() -> None:
+    sent = usual(1)
+    (taken,) = take(known_vehicle(), sent).taken
+    original = sent.SerializeToString()
+    assert taken[1].startswith(original)
+    got = Reading.FromString(taken[1])
+    assert got.received_time.ToNanoseconds() == at(10.0).wall_ns
+    got.ClearField("received_time")
+    assert got == sent
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_quick_or_slow_the_records_say_the_same(monkeypatch: pytest.MonkeyPatch, quick: bool) -> None:
+    if not quick:
+        monkeypatch.setattr(Layout, "admits", lambda *_: False)
+    sent = [usual(1), usual(2, latitude_degrees=200.0), usual(3, backfilled=True), usual(4), usual(5)]
+    sent[3].event_time.nanos = NANOS
+    sent[4].event_time.FromNanoseconds(WALL_NS + 3600 * NANOS)
+    intake = take(known_vehicle(), *sent)
+    assert [sequence for sequence, _ in intake.taken] == [1, 3, 5]
+    assert [(letter.sequence, letter.fault.field) for letter in intake.refused] == [
+        (2, "latitude_degrees"),
+        (4, "event_time"),
+    ]
+    assert (intake.backfilled, intake.corrected) == (1, 1)
+    assert intake.newest_live == intake.taken[-1][1]
+    assert [got.event_time.ToNanoseconds() - WALL_NS for got in records(intake)] == [9 * NANOS] * 3
+    assert [got.HasField("vehicle_time") for got in records(intake)] == [False, False, True]
+
+
+def test_a_vehicle_without_some_sensors_is_known_from_its_second_reading_on() -> None:
+    record = known_vehicle()
+    assert not record.layout(EPOCH).admits(reading(1, 9.0).SerializeToString())
+    take(record, reading(1, 9.0))
+    assert record.layout(EPOCH).admits(reading(2, 9.0).SerializeToString())
+    assert not record.layout(EPOCH - 1).admits(reading(2, 9.0).SerializeToString())
 
 
 def test_an_event_an_hour_ahead_is_put_right_and_the_vehicles_word_is_kept() -> None:
@@ -153,7 +201,7 @@ def test_the_newest_live_reading_is_no_history_and_no_bad_one() -> None:
         reading(3, 9.0, speed_kph=-1.0),
     )
     assert intake.newest_live is not None
-    assert intake.newest_live.speed_kph == 10.0
+    assert Reading.FromString(intake.newest_live).speed_kph == 10.0
 
 
 def test_an_empty_batch_is_nothing() -> None:
