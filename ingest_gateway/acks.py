@@ -81,6 +81,11 @@ class AckTracker:
         """Readings offered to Kafka, good and bad, that have not arrived."""
         return self._in_flight
 
+    @property
+    def due(self) -> bool:
+        """Whether there is something to acknowledge."""
+        return any(epoch.due or epoch.refused_due for epoch in self._epochs.values())
+
     def known(self, boot_epoch: int, sequence: int) -> Known:
         epoch = self._epochs.get(boot_epoch)
         if epoch is None or sequence == 0:
@@ -88,11 +93,6 @@ class AckTracker:
         if sequence in epoch.in_flight:
             return Known.IN_FLIGHT
         return Known.DURABLE if sequence in epoch.durable else Known.NEW
-
-    def knows_nothing_from(self, boot_epoch: int, first: int) -> bool:
-        """Whether every identity from `first` on is new: the common case, in which none need be asked for alone."""
-        epoch = self._epochs.get(boot_epoch)
-        return epoch is None or (first > epoch.in_flight.last and first > epoch.durable.last)
 
     def newest(self, boot_epoch: int) -> int:
         """The highest sequence known of an epoch; 0 where none is."""
@@ -123,7 +123,7 @@ class AckTracker:
         epoch = self._epoch(boot_epoch)
         self._in_flight -= len(sequences)
         good = _settle_refused(epoch, sequences) if epoch.faults or epoch.unnumbered else sequences
-        for first, last in _runs(good):
+        for first, last in runs(good):
             epoch.in_flight.discard(first, last)
             epoch.durable.add(first, last)
             epoch.due.add(first, last)
@@ -184,9 +184,16 @@ def _settle_refused(epoch: _Epoch, sequences: Sequence[int]) -> list[int]:
 
 def _cut(epoch: _Epoch) -> tuple[tuple[SequenceRange, ...], tuple[Refused, ...]]:
     """One ack's worth of what is due. Every rejection is in an ack whose ranges cover it."""
+    due = epoch.due.ranges()
+    if len(due) > MAX_RANGES_PER_ACK:
+        due = due[:MAX_RANGES_PER_ACK]
+        epoch.due.discard(due[0].first, due[-1].last)
+    else:
+        epoch.due = RangeSet()
+    if not epoch.refused_due:
+        return due, ()
     covered = RangeSet()
-    for each in epoch.due.ranges()[:MAX_RANGES_PER_ACK]:
-        epoch.due.discard(each.first, each.last)
+    for each in due:
         covered.add(each.first, each.last)
     refused = tuple(epoch.refused_due[:MAX_REJECTIONS_PER_ACK])
     del epoch.refused_due[:MAX_REJECTIONS_PER_ACK]
@@ -196,15 +203,19 @@ def _cut(epoch: _Epoch) -> tuple[tuple[SequenceRange, ...], tuple[Refused, ...]]
     return covered.ranges(), refused
 
 
-def _runs(sequences: Sequence[int]) -> list[tuple[int, int]]:
+def runs(sequences: Sequence[int]) -> list[tuple[int, int]]:
     """Neighbours that ascend by one, as (first, last)."""
-    runs: list[tuple[int, int]] = []
+    if not sequences:
+        return []
+    if sequences == list(range(sequences[0], sequences[0] + len(sequences))):
+        return [(sequences[0], sequences[-1])]
+    found: list[tuple[int, int]] = []
     for sequence in sequences:
-        if runs and sequence == runs[-1][1] + 1:
-            runs[-1] = (runs[-1][0], sequence)
+        if found and sequence == found[-1][1] + 1:
+            found[-1] = (found[-1][0], sequence)
         else:
-            runs.append((sequence, sequence))
-    return runs
+            found.append((sequence, sequence))
+    return found
 
 
 def _forget_lowest(known: RangeSet) -> None:

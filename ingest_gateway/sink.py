@@ -14,15 +14,14 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol
 
-from confluent_kafka import KafkaError
-from haul.telemetry.v1.telemetry_pb2 import StatusChange
+from haul.telemetry.v1.telemetry_pb2 import Reading, StatusChange
 from opentelemetry import metrics
 
 from ingest_gateway.dead_letters import lost_headers, reading_headers, status_headers
 from ingest_gateway.effects import Lost
 from ingest_gateway.intake import Intake
 from ingest_gateway.record import VehicleRecord
-from ingest_gateway.tickets import LostTicket, ReadingsTicket, StatusTicket, Ticket, Token
+from ingest_gateway.tickets import LetterTicket, LostTicket, ReadingsTicket, StatusTicket, Ticket
 from pitwall.clock import boottime_s
 from pitwall.kafka import Delivery, DeliveryBridge, NoRoom
 from pitwall.kafka_meters import KafkaMeters
@@ -50,7 +49,7 @@ class Sink:
     def __init__(
         self,
         name: str,
-        open_bridge: Callable[[Callable[[list[Delivery[Token]]], None]], DeliveryBridge[Token]],
+        open_bridge: Callable[[Callable[[list[Delivery[Ticket]]], None]], DeliveryBridge[Ticket]],
         meter: metrics.Meter | None = None,
     ) -> None:
         self._source = f"ingest_gateway/{name}"
@@ -58,7 +57,7 @@ class Sink:
         self._meters = KafkaMeters(lambda: self.in_flight, meter)
         self._generation = 0
         self._bridge = open_bridge(partial(self._on_delivered, 0))
-        self._retired: list[DeliveryBridge[Token]] = []
+        self._retired: list[DeliveryBridge[Ticket]] = []
         self._listener: Listener | None = None
 
     def listen(self, listener: Listener) -> None:
@@ -84,78 +83,69 @@ class Sink:
 
     def take(self, intake: Intake, record: VehicleRecord) -> int:
         """Hands a batch over. Returns how many did not fit after all: those are unknown again."""
-        ticket = ReadingsTicket(record, intake.boot_epoch, boottime_s())
-        key, left_out = record.vehicle_id, 0
-        produce, telemetry = self._bridge.produce, TELEMETRY.name
-        for sequence, data in intake.taken:
-            try:
-                produce(telemetry, key, data, (ticket, sequence))
-            except NoRoom:
-                left_out += 1
-                ticket.failed(sequence)
+        key, now_s = record.vehicle_id, boottime_s()
+        left_out = self._take_good(intake, record, now_s) if intake.taken else 0
         for letter in intake.refused:
             headers = reading_headers(self._source, record.vehicle_id, intake.boot_epoch, letter)
-            if not self._produce(DEAD_LETTER.name, key, letter.record, (ticket, letter.sequence), headers):
+            ticket = LetterTicket(record, intake.boot_epoch, letter.sequence, now_s)
+            if not self._produce(DEAD_LETTER.name, key, letter.record, ticket, headers):
                 left_out += 1
-                ticket.failed(letter.sequence)
+                ticket.failed()
         return left_out
+
+    def _take_good(self, intake: Intake, record: VehicleRecord, now_s: float) -> int:
+        sequences = [sequence for sequence, _ in intake.taken]
+        ticket = ReadingsTicket(record, intake.boot_epoch, sequences, now_s)
+        values = [data for _, data in intake.taken]
+        taken = self._bridge.produce_all(TELEMETRY.name, record.vehicle_id, values, ticket)
+        for sequence in sequences[taken:]:
+            ticket.failed(sequence)
+        return len(values) - taken
 
     def lost(self, lost: Lost, record: VehicleRecord) -> bool:
         """False where there is no room: the vehicle says it again."""
         ticket = LostTicket(record, lost.boot_epoch, lost.first, lost.last)
         headers = lost_headers(self._source, record.vehicle_id, lost)
-        return self._produce(DEAD_LETTER.name, record.vehicle_id, lost.record, (ticket, 0), headers)
+        return self._produce(DEAD_LETTER.name, record.vehicle_id, lost.record, ticket, headers)
 
     def status(self, change: StatusChange) -> bool:
         """False where there is no room."""
-        token = (StatusTicket(change.vehicle_id), 0)
+        ticket = StatusTicket(change.vehicle_id)
         headers = status_headers(self._source, change)
-        return self._produce(STATUS_CHANGE.name, change.vehicle_id, change.SerializeToString(), token, headers)
+        return self._produce(STATUS_CHANGE.name, change.vehicle_id, change.SerializeToString(), ticket, headers)
 
     async def close(self, timeout_s: float) -> None:
         """Waits for what is in flight; the rest is never acknowledged."""
         for bridge in (*self._retired, self._bridge):
             await bridge.close(timeout_s)
 
-    def _produce(self, topic: str, key: str, value: bytes, token: Token, headers: list[tuple[str, bytes]]) -> bool:
+    def _produce(self, topic: str, key: str, value: bytes, ticket: Ticket, headers: list[tuple[str, bytes]]) -> bool:
         try:
-            self._bridge.produce(topic, key, value, token, headers)
+            self._bridge.produce(topic, key, value, ticket, headers)
         except NoRoom:
             return False
         return True
 
-    def _on_delivered(self, generation: int, deliveries: list[Delivery[Token]]) -> None:
-        arrived: dict[Ticket, list[int]] = {}
-        failed: list[tuple[Token, KafkaError]] = []
-        last: Ticket | None = None
-        run: list[int] = []
-        for delivery in deliveries:
-            token, error = delivery
-            if error is not None:
-                failed.append((token, error))
-                continue
-            ticket, sequence = token
-            if ticket is not last:
-                last, run = ticket, arrived.setdefault(ticket, [])
-            run.append(sequence)
-        self._settle(arrived)
-        if generation == self._generation and any(error.fatal() for _, error in failed):
+    def _on_delivered(self, generation: int, deliveries: list[Delivery[Ticket]]) -> None:
+        failed = [delivery for delivery in deliveries if delivery.error is not None]
+        for delivery in failed:
+            self._fail(delivery)
+        self._settle([ticket for ticket, error, _ in deliveries if error is None])
+        if generation == self._generation and any(error is not None and error.fatal() for _, error, _ in failed):
             self._renew()
-        for name, count in Counter(error.name() for _, error in failed).items():
+        for name, count in Counter(error.name() for _, error, _ in failed if error is not None).items():
             self._meters.failed(name, count)
             _log.warning("%d records not delivered to kafka: %s", count, name)
-        for token, error in failed:
-            self._fail(token, error)
+        self._ask_again(failed)
 
-    def _settle(self, arrived: dict[Ticket, list[int]]) -> None:
+    def _settle(self, arrived: list[Ticket]) -> None:
         assert self._listener is not None, "listen() comes first"
         due = set[str]()
         count, oldest_s = 0, boottime_s()
-        for ticket, sequences in arrived.items():
+        for ticket in arrived:
             match ticket:
-                case ReadingsTicket():
-                    ticket.arrived(sequences)
-                    count, oldest_s = count + len(sequences), min(oldest_s, ticket.taken_s)
+                case ReadingsTicket() | LetterTicket():
+                    count, oldest_s = count + ticket.arrived(), min(oldest_s, ticket.taken_s)
                     due.add(ticket.record.vehicle_id)
                 case LostTicket():
                     ticket.arrived()
@@ -166,17 +156,22 @@ class Sink:
             self._meters.delivered(count, boottime_s() - oldest_s)
         self._listener.acks_due(due)
 
-    def _fail(self, token: Token, error: KafkaError) -> None:
-        assert self._listener is not None, "listen() comes first"
-        ticket, sequence = token
-        match ticket:
+    def _fail(self, delivery: Delivery[Ticket]) -> None:
+        """Before the batch around it is settled, which this one is then no part of."""
+        match delivery.token:
             case ReadingsTicket():
-                ticket.failed(sequence)
-                self._listener.offer_again(ticket.record.vehicle_id, error.name())
-            case LostTicket():
-                self._listener.offer_again(ticket.record.vehicle_id, error.name())
-            case StatusTicket():
+                delivery.token.failed(Reading.FromString(delivery.value or b"").sequence)
+            case LetterTicket():
+                delivery.token.failed()
+
+    def _ask_again(self, failed: Iterable[Delivery[Ticket]]) -> None:
+        """Once there is a producer again that takes what is offered."""
+        assert self._listener is not None, "listen() comes first"
+        for ticket, error, _ in failed:
+            if isinstance(ticket, StatusTicket):
                 self._listener.status_settled(ticket.vehicle_id, delivered=False)
+            elif error is not None:
+                self._listener.offer_again(ticket.record.vehicle_id, error.name())
 
     def _renew(self) -> None:
         """A producer with a fatal error delivers nothing any more; what it holds comes back as failed."""

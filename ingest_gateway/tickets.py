@@ -1,23 +1,40 @@
 """What a delivery report means to whoever handed the record over."""
 
-from collections.abc import Sequence
-
 from ingest_gateway.record import VehicleRecord
 
 
 class ReadingsTicket:
-    """One batch, good and rejected readings alike. `taken_s`: CLOCK_BOOTTIME, seconds."""
+    """The good readings of one batch, in their order. `taken_s`: CLOCK_BOOTTIME, seconds."""
 
-    __slots__ = ("_boot_epoch", "record", "taken_s")
+    __slots__ = ("_boot_epoch", "_sequences", "record", "taken_s")
 
-    def __init__(self, record: VehicleRecord, boot_epoch: int, taken_s: float) -> None:
-        self.record, self._boot_epoch, self.taken_s = record, boot_epoch, taken_s
+    def __init__(self, record: VehicleRecord, boot_epoch: int, sequences: list[int], taken_s: float) -> None:
+        self.record, self._boot_epoch, self._sequences, self.taken_s = record, boot_epoch, sequences, taken_s
 
-    def arrived(self, sequences: Sequence[int]) -> None:
-        self.record.acks.arrived(self._boot_epoch, sequences)
+    def arrived(self) -> int:
+        """Kafka has reported on every record, and all but those that have `failed` are durable. Returns how many."""
+        self.record.acks.arrived(self._boot_epoch, self._sequences)
+        return len(self._sequences)
 
     def failed(self, sequence: int) -> None:
+        self._sequences.remove(sequence)
         self.record.acks.failed(self._boot_epoch, sequence)
+
+
+class LetterTicket:
+    """A rejected reading. `taken_s`: CLOCK_BOOTTIME, seconds."""
+
+    __slots__ = ("_boot_epoch", "_sequence", "record", "taken_s")
+
+    def __init__(self, record: VehicleRecord, boot_epoch: int, sequence: int, taken_s: float) -> None:
+        self.record, self._boot_epoch, self._sequence, self.taken_s = record, boot_epoch, sequence, taken_s
+
+    def arrived(self) -> int:
+        self.record.acks.arrived(self._boot_epoch, (self._sequence,))
+        return 1
+
+    def failed(self) -> None:
+        self.record.acks.failed(self._boot_epoch, self._sequence)
 
 
 class LostTicket:
@@ -41,6 +58,4 @@ class StatusTicket:
         self.vehicle_id = vehicle_id
 
 
-Ticket = ReadingsTicket | LostTicket | StatusTicket
-#: A ticket, and the sequence within it; 0 where there is one record only.
-Token = tuple[Ticket, int]
+Ticket = ReadingsTicket | LetterTicket | LostTicket | StatusTicket

@@ -39,7 +39,7 @@ class Rig:
         self.bridge: DeliveryBridge[int] = DeliveryBridge(config, self._take)
 
     def _take(self, deliveries: list[Delivery[int]]) -> None:
-        for token, error in deliveries:
+        for token, error, _ in deliveries:
             self.returned[token] += 1
             self.errors[token] = error
         if self.bridge.in_flight == 0:
@@ -117,6 +117,30 @@ async def test_a_record_that_the_broker_refuses_is_the_only_one_that_fails(rig: 
     refusal = rig.errors[2]
     assert refusal is not None
     assert refusal.code() == KafkaError.MSG_SIZE_TOO_LARGE
+    assert await asyncio.to_thread(since, rig.bootstrap, ONE, start) == [b"1", b"2", b"4", b"5"]
+
+
+async def test_of_records_handed_over_together_the_one_that_can_not_be_sent_is_the_only_one_that_fails(
+    rig: Rig,
+) -> None:
+    start = await asyncio.to_thread(end, rig.bootstrap, ONE)
+    told, ended = list[Delivery[str]](), asyncio.Event()
+
+    def take(deliveries: list[Delivery[str]]) -> None:
+        told.extend(deliveries)
+        if any(delivery.error is None for delivery in deliveries):
+            ended.set()
+
+    bridge: DeliveryBridge[str] = DeliveryBridge(producer_config(rig.bootstrap, "together"), take)
+    large = os.urandom(2_000_000)
+    assert bridge.produce_all(ONE.name, "A-1", [b"1", b"2", large, b"4", b"5"], "all") == 5
+    await asyncio.wait_for(ended.wait(), WITHIN_S)
+    await bridge.close(1)
+    failed, last = told
+    assert failed.error is not None
+    assert failed.error.code() == KafkaError.MSG_SIZE_TOO_LARGE
+    assert (failed.token, failed.value) == ("all", large)
+    assert last == Delivery("all", None)
     assert await asyncio.to_thread(since, rig.bootstrap, ONE, start) == [b"1", b"2", b"4", b"5"]
 
 

@@ -1,6 +1,5 @@
 """What is acknowledged: exactly what has arrived, each at least once, nothing before."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -185,12 +184,14 @@ def test_scattered_knowledge_is_bounded_and_loses_the_lowest() -> None:
     assert tracker.known(1, odd[-1]) is Known.DURABLE
 
 
-@pytest.mark.parametrize(("first", "expected"), [(1, False), (5, False), (6, True), (9, True)])
-def test_beyond_everything_known_all_is_new(first: int, expected: bool) -> None:
+def test_the_newest_known_is_the_last_one_in_flight_or_durable() -> None:
     tracker = AckTracker()
     tracker.take(1, 3, 5)
-    tracker.arrived(1, [3, 4])
-    assert tracker.knows_nothing_from(1, first) is expected
+    assert tracker.newest(1) == 5
+    tracker.arrived(1, [3, 4, 5])
+    assert tracker.newest(1) == 5
+    tracker.take(1, 7, 7)
+    tracker.failed(1, 7)
     assert tracker.newest(1) == 5
     assert tracker.newest(2) == 0
 

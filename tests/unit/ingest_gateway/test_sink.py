@@ -11,7 +11,7 @@ from ingest_gateway.effects import Lost
 from ingest_gateway.intake import take_in
 from ingest_gateway.record import VehicleRecord
 from ingest_gateway.sink import RESERVED_ROOM, Sink
-from ingest_gateway.tickets import Token
+from ingest_gateway.tickets import Ticket
 from pitwall.kafka import Delivery, NoRoom
 from tests.unit.ingest_gateway.builders import EPOCH, VEHICLE, at, batch, reading
 
@@ -22,30 +22,54 @@ BROKEN = KafkaError(KafkaError._FATAL, fatal=True)
 class FakeBridge:
     """Keeps what is produced until the test reports on it."""
 
-    def __init__(self, report: Callable[[list[Delivery[Token]]], None]) -> None:
+    def __init__(self, report: Callable[[list[Delivery[Ticket]]], None]) -> None:
         self._report = report
         self.room = 10_000
         self.trouble = None
         self.produced: list[tuple[str, str, bytes, dict[str, bytes]]] = []
-        self.tokens: list[Token] = []
+        self.tokens: list[tuple[Ticket, bytes]] = []
+        self.together: dict[Ticket, int] = {}
 
     @property
     def in_flight(self) -> int:
         return len(self.tokens)
 
     def produce(
-        self, topic: str, key: str, value: bytes, token: Token, headers: list[tuple[str, bytes]] | None = None
+        self, topic: str, key: str, value: bytes, token: Ticket, headers: list[tuple[str, bytes]] | None = None
     ) -> None:
         if self.room <= 0:
             raise NoRoom
+        self._hand_over(topic, key, value, token, headers)
+
+    def produce_all(self, topic: str, key: str, values: list[bytes], token: Ticket) -> int:
+        taken = values[: self.room]
+        for value in taken:
+            self._hand_over(topic, key, value, token, None)
+        self.together[token] = len(taken)
+        return len(taken)
+
+    def _hand_over(
+        self, topic: str, key: str, value: bytes, token: Ticket, headers: list[tuple[str, bytes]] | None
+    ) -> None:
         self.room -= 1
         self.produced.append((topic, key, value, dict(headers or [])))
-        self.tokens.append(token)
+        self.tokens.append((token, value))
 
     def report(self, *errors: KafkaError | None) -> None:
         """On the oldest ones, one for each."""
         done, self.tokens = self.tokens[: len(errors)], self.tokens[len(errors) :]
-        self._report([Delivery(token, error) for token, error in zip(done, errors, strict=True)])
+        told: list[Delivery[Ticket]] = []
+        for (token, value), error in zip(done, errors, strict=True):
+            told += self._told(token, value, error)
+        self._report(told)
+
+    def _told(self, token: Ticket, value: bytes, error: KafkaError | None) -> list[Delivery[Ticket]]:
+        """As a bridge does it."""
+        if token not in self.together:
+            return [Delivery(token, error)]
+        failed = [] if error is None else [Delivery(token, error, value)]
+        self.together[token] -= 1
+        return failed if self.together[token] else [*failed, Delivery(token, None)]
 
 
 class Listener:
@@ -72,7 +96,7 @@ class Rig:
         self.sink = Sink("gateway-1", self._open)  # type: ignore[arg-type]
         self.sink.listen(self.listener)
 
-    def _open(self, report: Callable[[list[Delivery[Token]]], None]) -> FakeBridge:
+    def _open(self, report: Callable[[list[Delivery[Ticket]]], None]) -> FakeBridge:
         self.bridges.append(FakeBridge(report))
         return self.bridges[-1]
 
@@ -113,14 +137,17 @@ def test_good_ones_go_to_telemetry_and_bad_ones_to_the_dead_letters_with_where_w
     assert headers["dl_time"]
 
 
-def test_only_what_has_its_report_is_acknowledged(rig: Rig) -> None:
+def test_only_what_has_its_report_is_acknowledged_and_a_batch_when_it_has_them_all(rig: Rig) -> None:
     rig.take(1.0, 1.0, -1.0)
     assert rig.acked() == []
     rig.bridge.report(None)
-    assert rig.acked() == [(1, 1)]
+    assert rig.acked() == []
+    assert rig.listener.due == []
+    rig.bridge.report(None)
+    assert rig.acked() == [(1, 2)]
     assert rig.listener.due == [VEHICLE]
-    rig.bridge.report(None, None)
-    assert rig.acked() == [(2, 3)]
+    rig.bridge.report(None)
+    assert rig.acked() == [(3, 3)]
 
 
 def test_one_that_is_refused_for_good_is_unknown_again_and_asked_for(rig: Rig) -> None:

@@ -22,15 +22,26 @@ REFUSED = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
 PURGED = KafkaError(KafkaError._PURGE_QUEUE)
 
 
+@dataclass(frozen=True)
+class Reported:
+    """A record as a delivery report has it."""
+
+    data: bytes
+
+    def value(self) -> bytes:
+        return self.data
+
+
 class FakeProducer:
     """librdkafka's outside: callbacks run within poll(), in the thread that calls it."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
         self.callbacks: list[Callback] = []
+        self.values: list[bytes] = []
         self.fail: BaseException | None = None
         self.headers: list[object] = []
-        self._polls: queue.Queue[list[tuple[Callback, KafkaError | None]]] = queue.Queue()
+        self._polls: queue.Queue[list[tuple[Callback, KafkaError | None, bytes]]] = queue.Queue()
         self._unreported = 0
         self.polling_threads: set[int] = set()
 
@@ -40,12 +51,13 @@ class FakeProducer:
         if self.fail is not None:
             raise self.fail
         self.callbacks.append(callback)
+        self.values.append(value)
         self.headers.append(headers)
         self._unreported += 1
 
     def report(self, *numbers: int, error: KafkaError | None = None) -> None:
         """The reports of these records, counted from 0, are what one poll finds."""
-        self._polls.put([(self.callbacks[number], error) for number in numbers])
+        self._polls.put([(self.callbacks[number], error, self.values[number]) for number in numbers])
 
     def poll(self, timeout: float) -> int:
         self.polling_threads.add(threading.get_ident())
@@ -53,14 +65,14 @@ class FakeProducer:
             found = self._polls.get(timeout=timeout)
         except queue.Empty:
             return 0
-        for callback, error in found:
+        for callback, error, value in found:
             self._unreported -= 1
-            callback(error, None)
+            callback(error, Reported(value))
         return len(found)
 
     def purge(self) -> None:
-        waiting = self.callbacks[len(self.callbacks) - self._unreported :]
-        self._polls.put([(callback, PURGED) for callback in waiting])
+        first = len(self.callbacks) - self._unreported
+        self._polls.put([(c, PURGED, v) for c, v in zip(self.callbacks[first:], self.values[first:], strict=True)])
 
     def __len__(self) -> int:
         return self._unreported
@@ -118,6 +130,63 @@ async def test_a_refused_record_is_an_error_for_its_own_token_alone(rig: Rig) ->
     assert [(delivery.token, delivery.error) for delivery in await rig.next_list()] == [("b", REFUSED)]
     rig.producer.report(0, 2)
     assert [delivery.token for delivery in await rig.next_list()] == ["a", "c"]
+
+
+async def test_what_is_handed_over_together_comes_back_once_when_the_last_report_is_in(rig: Rig) -> None:
+    assert rig.bridge.produce_all("topic", "key", [b"1", b"2", b"3"], "all") == 3
+    assert rig.producer.values == [b"1", b"2", b"3"]
+    rig.producer.report(0, 2)
+    assert await rig.next_list() == []
+    assert rig.bridge.in_flight == 1
+    rig.producer.report(1)
+    assert await rig.next_list() == [Delivery("all", None)]
+    assert rig.bridge.in_flight == 0
+
+
+async def test_one_of_many_that_fails_is_told_by_its_value_and_before_the_others(rig: Rig) -> None:
+    rig.bridge.produce_all("topic", "key", [b"1", b"2", b"3"], "all")
+    rig.producer.report(2)
+    assert await rig.next_list() == []
+    rig.producer.report(1, error=REFUSED)
+    assert await rig.next_list() == [Delivery("all", REFUSED, b"2")]
+    rig.producer.report(0)
+    assert await rig.next_list() == [Delivery("all", None)]
+
+
+async def test_where_all_fail_the_end_is_told_all_the_same(rig: Rig) -> None:
+    rig.bridge.produce_all("topic", "key", [b"1", b"2"], "all")
+    rig.producer.report(0, 1, error=REFUSED)
+    assert await rig.next_list() == [
+        Delivery("all", REFUSED, b"1"),
+        Delivery("all", REFUSED, b"2"),
+        Delivery("all", None),
+    ]
+
+
+async def test_together_as_many_are_taken_as_there_is_room_for(rig: Rig) -> None:
+    rig.produce("a")
+    assert rig.bridge.produce_all("topic", "key", [b"1", b"2", b"3"], "some") == 2
+    assert rig.bridge.produce_all("topic", "key", [b"4"], "none") == 0
+    assert rig.producer.values == [b"value", b"1", b"2"]
+    rig.producer.report(1, 2)
+    assert await rig.next_list() == [Delivery("some", None)]
+    assert rig.bridge.room == 2
+
+
+@pytest.mark.parametrize("raised", [KafkaException(REFUSED), BufferError()])
+async def test_what_librdkafka_refuses_at_once_of_many_comes_back_as_failed(rig: Rig, raised: Exception) -> None:
+    rig.producer.fail = raised
+    assert rig.bridge.produce_all("topic", "key", [b"1", b"2"], "all") == 2
+    await rig.next_list()
+    while len(rig.lists) < 2:
+        await rig.next_list()
+    (first,), (second, last) = rig.lists
+    assert [(each.error is not None, each.value) for each in (first, second, last)] == [
+        (True, b"1"),
+        (True, b"2"),
+        (False, None),
+    ]
+    assert rig.bridge.in_flight == 0
 
 
 async def test_what_librdkafka_refuses_at_once_comes_back_as_an_error_too(rig: Rig) -> None:
