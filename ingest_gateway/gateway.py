@@ -34,6 +34,7 @@ from ingest_gateway.moment import Moment
 from ingest_gateway.servicer import VehicleLinkServicer, add_to
 from ingest_gateway.session import Terms
 from ingest_gateway.sink import Sink
+from pitwall import collector
 from pitwall.clock import boottime_s, wall_time
 from pitwall.domain.permit import PermitTerms
 from pitwall.ids import uuid7
@@ -102,6 +103,7 @@ class Gateway:
             LoopLag().run(),
         ]
         self._tasks = [asyncio.create_task(coroutine) for coroutine in (*links, *timers)]
+        collector.settle()
         _log.info("serving vehicles on port %d", self.server.port)
         _log.info("metrics and health on port %d", self.status.port)
 

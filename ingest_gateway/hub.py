@@ -109,7 +109,9 @@ class Hub:
         now = self._now()
         charged = session.charge(frame, size_bytes, now)
         self._apply(session, [*charged, *session.feed(frame, now)])
-        self.wake(session)
+        # A writer that is woken for nothing costs as much as the frame did.
+        if session.lanes.waiting(now.boottime_s, self.permit_every_s):
+            self.wake(session)
 
     def close(self, session: Session, close: Close) -> None:
         """The stream has ended, or has to. Idempotent."""

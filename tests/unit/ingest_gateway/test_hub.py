@@ -553,3 +553,19 @@ def test_live_readings_are_not_touched_by_history(site: Site) -> None:
     history.reading_batch.readings.append(reading(3, site.now_s - 50, backfilled=True, speed_kph=1.0))
     vehicle.say(history)
     assert vehicle.session.pulse.message(1, site.now_s).speed_kph == 31.5
+
+
+def test_a_frame_wakes_the_writer_where_there_is_something_to_write_and_not_otherwise(site: Site) -> None:
+    vehicle = site.vehicle().say_hello()
+    vehicle.write_all()
+    woken = vehicle.woken
+    vehicle.say(numbered([1]))
+    assert vehicle.woken == woken
+    vehicle.beat(5)
+    assert vehicle.woken == woken + 1
+    vehicle.write_all()
+    acks = vehicle.session.record.acks
+    acks.arrived(site.sink.intakes[-1].boot_epoch, [1])
+    assert acks.next_ack() is not None
+    vehicle.say(numbered([1]))  # there already: to be acknowledged again
+    assert vehicle.woken == woken + 2

@@ -1,5 +1,7 @@
 """What goes down first, and when a heartbeat is answered."""
 
+from collections.abc import Callable
+
 import pytest
 from haul.command.v1.order_pb2 import MotionEtag, Order
 from haul.command.v1.stop_pb2 import StopSet
@@ -126,3 +128,54 @@ def test_an_order_says_whose_it_is_for_the_one_that_writes(lanes: Lanes) -> None
     outgoing = taken(lanes)
     assert outgoing.request_id == "o-9"
     assert frame(outgoing).order.etag.boot_epoch == 4
+
+
+def test_a_permit_that_is_due_rides_on_an_ack(lanes: Lanes, acks: AckTracker) -> None:
+    acks.take(1, 1, 1)
+    acks.arrived(1, [1])
+    lanes.permit.heartbeat(7)
+    outgoing = taken(lanes)
+    assert outgoing.lane is Lane.ACK
+    assert frame(outgoing).permit.heartbeat_number == 7
+    assert lanes.next(leave(), 0.0) is None
+
+
+def _again(acks: AckTracker) -> None:
+    acks.take(1, 1, 1)
+    acks.arrived(1, [1])
+
+
+WAITING: list[tuple[str, Callable[[Lanes, AckTracker], object]]] = [
+    ("a stop set", lambda lanes, _: lanes.stop_set(SET_FRAME)),
+    ("a drain", lambda lanes, _: lanes.drain(1.0, "GATEWAY_STOPS")),
+    ("an order", lambda lanes, _: lanes.order(Order(request_id="o-1"), MotionEtag())),
+    ("a heartbeat", lambda lanes, _: lanes.permit.heartbeat(7)),
+    ("an ack", lambda _, acks: _again(acks)),
+]
+
+
+@pytest.mark.parametrize(("what", "put"), WAITING, ids=[row[0] for row in WAITING])
+def test_something_waits_exactly_as_long_as_there_is_a_frame(
+    lanes: Lanes, acks: AckTracker, what: str, put: Callable[[Lanes, AckTracker], object]
+) -> None:
+    assert not lanes.waiting(0.0, 0.0)
+    put(lanes, acks)
+    assert lanes.waiting(0.0, 0.0), what
+    taken(lanes)
+    assert not lanes.waiting(0.0, 0.0)
+
+
+def test_before_welcome_only_the_stop_set_waits(acks: AckTracker) -> None:
+    lanes = Lanes(acks)
+    lanes.permit.heartbeat(7)
+    assert not lanes.waiting(0.0, 0.0)
+    lanes.stop_set(SET_FRAME)
+    assert lanes.waiting(0.0, 0.0)
+
+
+def test_a_permit_that_has_to_keep_a_distance_does_not_wait(lanes: Lanes) -> None:
+    lanes.permit.heartbeat(7)
+    taken(lanes)
+    lanes.permit.heartbeat(8)
+    assert not lanes.waiting(0.5, 1.0)
+    assert lanes.waiting(1.0, 1.0)
