@@ -20,7 +20,7 @@ from ingest_gateway.servicer import raise_unless_ok
 from ingest_gateway.sink import Sink
 from ingest_gateway.stop_steps import StopSteps
 from ingest_gateway.stream import MALFORMED
-from ingest_gateway.tickets import Token
+from ingest_gateway.tickets import Ticket
 from ingest_gateway.validation import Expected, find_fault
 from pitwall.kafka import Delivery
 from pitwall.kafka_topics import TELEMETRY
@@ -48,9 +48,9 @@ class Bridge:
     trouble = None
     room = 100_000
 
-    def __init__(self, report: Callable[[list[Delivery[Token]]], None]) -> None:
+    def __init__(self, report: Callable[[list[Delivery[Ticket]]], None]) -> None:
         self._report = report
-        self._tokens: list[Token] = []
+        self._tokens: list[Ticket] = []
         self.telemetry: list[bytes] = []
 
     @property
@@ -58,12 +58,17 @@ class Bridge:
         return len(self._tokens)
 
     def produce(
-        self, topic: str, key: str, value: bytes, token: Token, headers: list[tuple[str, bytes]] | None = None
+        self, topic: str, key: str, value: bytes, token: Ticket, headers: list[tuple[str, bytes]] | None = None
     ) -> None:
         assert key, "records of one vehicle stay in order by its name"
         if topic == TELEMETRY.name:
             self.telemetry.append(value)
         self._tokens.append(token)
+
+    def produce_all(self, topic: str, key: str, values: list[bytes], token: Ticket) -> int:
+        self.produce(topic, key, values[0], token)
+        self.telemetry += values[1:]
+        return len(values)
 
     def deliver(self) -> None:
         tokens, self._tokens = self._tokens, []
@@ -95,7 +100,7 @@ class Target(Site):
         self._connects = 1
         self.came = Counter[str]()
 
-    def _open(self, report: Callable[[list[Delivery[Token]]], None]) -> Bridge:
+    def _open(self, report: Callable[[list[Delivery[Ticket]]], None]) -> Bridge:
         self.bridge = Bridge(report)
         return self.bridge
 
