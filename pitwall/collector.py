@@ -3,9 +3,10 @@
 import gc
 from typing import Final
 
-#: Objects made and not yet freed before the youngest are looked at. Python's 700 are there ten thousand times a second
-#: under load, and every tenth and hundredth time all that is in flight is looked at too: 7 % of a busy gateway.
-YOUNG_OBJECTS: Final = 50_000
+#: Objects made and not yet freed before the youngest are looked at. Python's 700 are a handful of batches, and every
+#: tenth and hundredth time all that is in flight is looked at too: 7 % of a busy gateway. Not more than this, because
+#: what a stream leaves behind waits for it.
+YOUNG_OBJECTS: Final = 10_000
 
 
 def settle() -> None:

@@ -88,10 +88,17 @@ PARTS: dict[str, Callable[[RunningStack, Results, argparse.Namespace], None]] = 
 def run(parts: Sequence[str] = tuple(PARTS), minutes: float = memory.GROWTH_MINUTES) -> None:
     results, options = Results(), argparse.Namespace(minutes=minutes)
     nothing: dict[str, object] = {"vehicles": 0, "gateways": 0, "command_services": 1, "picture": False}
-    with running("bench-telemetry", servers=frozenset({Server.KAFKA}), **nothing) as stack:
-        ensure_topics(stack.kafka_bootstrap)
-        for part in parts:
-            PARTS[part](stack, results, options)
+    try:
+        with running("bench-telemetry", servers=frozenset({Server.KAFKA}), **nothing) as stack:
+            ensure_topics(stack.kafka_bootstrap)
+            for part in parts:
+                PARTS[part](stack, results, options)
+    finally:
+        _publish(results)
+
+
+def _publish(results: Results) -> None:
+    """Also where a part has failed: what was measured before it is good."""
     table.show(results.producer, results.load, results.paced, results.memory)
     write(
         "telemetry-load",
