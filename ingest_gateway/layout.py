@@ -19,6 +19,7 @@ from typing import Final
 
 from haul.telemetry.v1.telemetry_pb2 import MotionHold, Reading, VehicleStatus, VehicleSubStatus
 
+from ingest_gateway.limits import MAX_NUMBER
 from pitwall.domain.units import QUANTITIES, Quantity
 
 #: Tag and double of one quantity.
@@ -142,6 +143,7 @@ def _bits(value: float) -> int:
 
 
 # What the layout relies on.
+assert MAX_NUMBER == (1 << 63) - 1
 assert all(16 <= _number(name) < 2048 for name in QUANTITIES)
 assert all(field.number < 16 or field.name in QUANTITIES for field in Reading.DESCRIPTOR.fields)
 assert all(quantity.minimum == -quantity.maximum or quantity.admits(0.0) for quantity in QUANTITIES.values())
