@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 VEHICLES = 40
 #: Of each: it lasts longer than the kills.
-HISTORY = 15_000
+HISTORY = 25_000
 KILLS = 20
 #: From one kill to the next, seconds: the one before is up again, and vehicles are on it.
 APART_S = 2.0
