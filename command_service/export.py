@@ -105,6 +105,8 @@ class Exporter:
                 await self._deliver(bridge, batch, rows)
         finally:
             await bridge.close(FLUSH_S)
+            # What was delivered meanwhile need not come a second time.
+            self._kept(batch.delivered_up_to(self.sequence))
 
     async def _read(self) -> list[bytes]:
         if self.behind <= 0:

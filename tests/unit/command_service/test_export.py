@@ -24,6 +24,7 @@ class FakeBridge:
     def __init__(self, kafka: "FakeKafka", on_delivered: Any) -> None:
         self._kafka, self._on_delivered = kafka, on_delivered
         self._fatal = False
+        self._reports: list[Delivery[int]] = []
         kafka.producers += 1
 
     def produce(self, topic: str, key: str, value: bytes, token: int, headers: Any = None) -> None:
@@ -34,9 +35,16 @@ class FakeBridge:
         if not refused:
             self._kafka.delivered.append((key, token))
         error = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE) if refused else None
-        asyncio.get_running_loop().call_soon(self._on_delivered, [Delivery(token, error)])
+        self._reports.append(Delivery(token, error))
+        if not self._kafka.is_slow:
+            asyncio.get_running_loop().call_soon(self._report)
+
+    def _report(self) -> None:
+        reports, self._reports = self._reports, []
+        self._on_delivered(reports)
 
     async def close(self, timeout_s: float) -> None:
+        self._report()
         self._kafka.closed += 1
 
 
@@ -45,6 +53,8 @@ class FakeKafka:
         self.delivered: list[tuple[str, int]] = []
         self.refuses: set[int] = set()
         self.producers = self.closed = 0
+        #: It reports nothing before it is closed.
+        self.is_slow = False
 
     def make(self, on_delivered: Any) -> Any:
         return FakeBridge(self, on_delivered)
@@ -100,6 +110,19 @@ async def test_it_goes_on_behind_what_was_delivered(journal: Journal) -> None:
     kafka = FakeKafka()
     await run_until(exporter(journal, kafka, exported=7), 10)
     assert [token for _, token in kafka.delivered] == [8, 9, 10]
+
+
+async def test_what_is_delivered_while_the_process_ends_does_not_come_a_second_time(journal: Journal) -> None:
+    await fill(journal, 3)
+    kafka = FakeKafka()
+    kafka.is_slow = True
+    ending = exporter(journal, kafka)
+    task = asyncio.create_task(ending.run())
+    await reached(lambda: len(kafka.delivered), 3)
+    assert ending.sequence == 0
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert ending.sequence == 3
 
 
 async def test_what_kafka_refuses_is_sent_again_by_a_new_producer_from_there_on(
