@@ -2,7 +2,7 @@
 
 The parts: `producer`, the limit: a bare producer of the same records; `load`: as much as goes through, by vehicles and
 readings in a batch; `paced`: how long acks take at 10,000 readings a second of 1,000 vehicles, two every 200 ms as
-an agent sends them; `memory`: of 1,000 connected vehicles and of each further one; `growth`: of memory over some
+an agent sends them, or ten a second where it gathers for longer; `memory`: of 1,000 connected vehicles and of each further one; `growth`: of memory over some
 minutes of readings. Without any: all of them.
 """
 
@@ -25,7 +25,9 @@ VEHICLES = (10, 200, 1_000)
 BATCHES = (100, 10, 1)
 SETTLE_S = 3.0
 MEASURED_S = 8.0
-PACED_VEHICLES, PACED_BATCH, PACED_EVERY_S = 1_000, 2, 0.2
+PACED_VEHICLES = 1_000
+#: Readings in a batch, and seconds between two of them.
+PACES = ((2, 0.2), (10, 1.0))
 SEED = 1
 
 
@@ -35,7 +37,7 @@ class Results:
 
     producer: list[tuple[str, bare.Produced]] = field(default_factory=list)
     load: list[Cell] = field(default_factory=list)
-    paced: Cell | None = None
+    paced: list[tuple[str, Cell]] = field(default_factory=list)
     memory: dict[str, float] = field(default_factory=dict)
 
 
@@ -57,7 +59,9 @@ def _load(stack: RunningStack, results: Results, _: argparse.Namespace) -> None:
 
 
 def _paced(stack: RunningStack, results: Results, _: argparse.Namespace) -> None:
-    results.paced = uvloop.run(_cell(stack, PACED_VEHICLES, PACED_BATCH, PACED_EVERY_S))
+    for batch, every_s in PACES:
+        cell = uvloop.run(_cell(stack, PACED_VEHICLES, batch, every_s))
+        results.paced.append((f"{PACED_VEHICLES} vehicles, {batch} readings every {every_s:g} s", cell))
 
 
 async def _cell(stack: RunningStack, vehicles: int, batch: int, every_s: float = 0.0) -> Cell:
@@ -106,7 +110,7 @@ def _publish(results: Results) -> None:
         ("grpcio", "protobuf", "confluent-kafka", "uvloop"),
         producer=[{"what": what} | asdict(one) for what, one in results.producer],
         load=[_told(cell) for cell in results.load],
-        paced=_told(results.paced) if results.paced else None,
+        paced=[{"what": what} | _told(cell) for what, cell in results.paced],
         memory=results.memory,
     )
 

@@ -21,7 +21,10 @@ def tell(cell: Cell) -> None:
 
 
 def show(
-    producer: Sequence[tuple[str, Produced]], load: Sequence[Cell], paced: Cell | None, memory: Mapping[str, float]
+    producer: Sequence[tuple[str, Produced]],
+    load: Sequence[Cell],
+    paced: Sequence[tuple[str, Cell]],
+    memory: Mapping[str, float],
 ) -> None:
     table = Table(
         "",
@@ -39,8 +42,8 @@ def show(
         table.add_row(what, f"{one.per_s:,.0f}", f"{one.cpu_s_per_million:.2f}")
     for cell in load:
         table.add_row(f"{cell.vehicles} vehicles, batches of {cell.batch}", *_row(cell))
-    if paced is not None:
-        table.add_row(f"{paced.vehicles} vehicles, {paced.batch} readings every 200 ms", *_row(paced))
+    for what, cell in paced:
+        table.add_row(what, *_row(cell))
     Console(width=150).print(table)
     for what, value in memory.items():
         print(f"{what}: {value:,.1f}")
