@@ -2,8 +2,8 @@
 
 The parts: `producer`, the limit: a bare producer of the same records; `load`: as much as goes through, by vehicles and
 readings in a batch; `paced`: how long acks take at 10,000 readings a second of 1,000 vehicles, two every 200 ms as
-an agent sends them, or ten a second where it gathers for longer; `memory`: of 1,000 connected vehicles and of each further one; `growth`: of memory over some
-minutes of readings. Without any: all of them.
+an agent sends them, or ten a second where it gathers for longer; `memory`: of 1,000 connected vehicles and of each
+further one; `growth`: of memory over some minutes of readings. Without any: all of them.
 """
 
 import argparse
