@@ -138,7 +138,9 @@ def agent(
     rate_hz: float = 1.0,
     first: VehicleSample | None = None,
     drills: bool = False,
+    now_s: float = T0,
 ) -> tuple[VehicleAgent, list[Effect]]:
     """A started agent and what it wanted at its start."""
-    made = VehicleAgent(make(rate_hz, drills=drills), brought or Brought(EPOCH), first or sample(), moment())
-    return made, made.start(moment())
+    now = moment(now_s)
+    made = VehicleAgent(make(rate_hz, drills=drills), brought or Brought(EPOCH), first or sample(at_s=now_s), now)
+    return made, made.start(now)

@@ -81,7 +81,8 @@ class Bench:
                 readings=self.readings, orders=self.orders, permit_margin=self.margins, stops=StopSteps(self.trace)
             ),
         )
-        made, _ = agent(Brought(EPOCH, VehicleStatus.HAULING), drills=drills)
+        # By the real clock, as everything here: a while ago, so that a reading is due.
+        made, _ = agent(Brought(EPOCH, VehicleStatus.HAULING), drills=drills, now_s=boottime_s() - 10)
         self.vehicle = HostedVehicle(
             VEHICLE,
             made,
