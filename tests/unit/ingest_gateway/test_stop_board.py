@@ -1,5 +1,7 @@
 """The gateway's stop set: who gets what, who may withdraw what, and who may not move."""
 
+from datetime import timedelta
+
 import pytest
 from haul.link.v1.vehicle_link_service_pb2 import ConnectResponse
 from hypothesis import given
@@ -171,6 +173,33 @@ def test_and_counts_for_nothing_where_the_stop_is_somebody_elses() -> None:
     board.merge_brought(delta(release("w", "s", vehicle_id=VEHICLE)), VEHICLE)
     assert board.merge(delta(stop("s"))) == delta(stop("s"))
     assert board.holds(VEHICLE)
+
+
+def test_a_withdrawal_of_several_waits_until_all_of_them_are_known() -> None:
+    board = StopBoard()
+    both = release("w", "one", "two", vehicles=[VEHICLE], vehicle_id=VEHICLE)
+    board.merge_brought(delta(both), VEHICLE)
+    assert board.merge(delta(stop("one", vehicle_id=VEHICLE))).releases == ()
+    assert board.holds(VEHICLE)
+    assert board.merge(delta(stop("two", vehicle_id=VEHICLE))).releases == (both,)
+    assert not board.holds(VEHICLE)
+
+
+def test_whom_it_holds_is_remembered_of_so_many_and_told_right_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest_gateway.stop_board.MAX_KNOWN_VEHICLES", 2)
+    board = StopBoard()
+    board.merge(delta(stop("named", NAMED)))
+    names = [VEHICLE, OTHER, "THIRD-1", "FOURTH-1", VEHICLE]
+    assert [board.holds(name) for name in names] == [True, False, False, False, True]
+
+
+def test_what_is_released_for_all_and_old_is_forgotten() -> None:
+    board = StopBoard()
+    board.merge(delta(stop("old"), stop("active"), release("r", "old")))
+    assert board.active_count == 1
+    long_after = stop("old").issued_time + timedelta(days=1)
+    assert board.compact(long_after) == 1
+    assert {one.stop_id for one in board.snapshot().stops} == {"active"}
 
 
 def test_what_waits_is_bounded() -> None:
