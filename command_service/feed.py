@@ -1,14 +1,16 @@
 """What a gateway sends up, fed into the core frame by frame."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from haul.command.v1 import stop_pb2
 from haul.link.v1 import gateway_link_service_pb2 as link_pb2
 from opentelemetry import metrics
 
 from command_service import link_wire
-from command_service.core import CommandCore
+from command_service.core import CommandCore, Progress
 from command_service.hub import moment
+from command_service.ledger import Ledger
 from command_service.link import Link
 from command_service.registry import Session
 from pitwall import logs, wire
@@ -80,12 +82,8 @@ class Feed:
         for report in frame.reports.reports:
             session = Session(report.boot_epoch, report.connect_count)
             status = link_wire.status_from(report.status) if report.HasField("status") else None
-            words = list(link_wire.words_from(report.progress))
+            words = own_words(self._core.ledger, report, partial(self._skip, link.uri))
             self._core.reported(link.number, link.uri, report.vehicle_id, session, words, status, at)
-            for word in words:
-                if not self._core.ledger.is_for(word.stop_id, report.vehicle_id):
-                    reason = f"{report.vehicle_id} reports on stop {word.stop_id}, which is not for it; ignored"
-                    self._skip(link.uri, "reports.progress.stop_id", reason)
 
     def _pulses(self, link: Link, frame: link_pb2.AttachRequest) -> None:
         at = moment()
@@ -104,3 +102,15 @@ class Feed:
     def _skip(self, uri: str, field: str, reason: str) -> None:
         self._invalid.add(1)
         _log.warning("not taken from a gateway", gateway=uri, field=field, reason=reason)
+
+
+def own_words(ledger: Ledger, report: link_pb2.VehicleReport, skip: Callable[[str, str], None]) -> list[Progress]:
+    """What the vehicle says of stops that are for it. `skip` hears of the rest: the field, and why it is not taken."""
+    words = []
+    for word in link_wire.words_from(report.progress):
+        if ledger.is_for(word.stop_id, report.vehicle_id):
+            words.append(word)
+        else:
+            reason = f"{report.vehicle_id} reports on stop {word.stop_id}, which is not for it; ignored"
+            skip("reports.progress.stop_id", reason)
+    return words

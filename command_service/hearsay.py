@@ -1,13 +1,15 @@
 """What a peer says of gateways and vehicles, on one stream: fed into the core frame by frame, until the stream ends."""
 
 from collections.abc import Callable
+from functools import partial
 
 from haul.link.v1 import gateway_link_service_pb2 as link_pb2
 from haul.link.v1 import peer_link_service_pb2 as peer_pb2
 
+from command_service.feed import own_words
 from command_service.hearing import Hears
 from command_service.hub import Hub, moment
-from command_service.link_wire import opened_from, words_from
+from command_service.link_wire import opened_from
 from command_service.peer_wire import hears_from
 from pitwall import wire
 
@@ -43,13 +45,7 @@ class Hearsay:
         at = moment()
         core = self._hub.core
         for report in message.reports:
-            words = []
-            for word in words_from(report.progress):
-                if core.ledger.is_for(word.stop_id, report.vehicle_id):
-                    words.append(word)
-                else:
-                    reason = f"{report.vehicle_id} reports on stop {word.stop_id}, which is not for it; ignored"
-                    self._skip(self._uri, "reports.progress.stop_id", reason)
+            words = own_words(core.ledger, report, partial(self._skip, self._uri))
             if not core.told_words(self._uri, report.vehicle_id, words, at):
                 self._skip(self._uri, "reports.vehicle_id", f"nobody has told of a vehicle {report.vehicle_id[:80]!r}")
         self._hub.carry_out()

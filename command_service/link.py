@@ -19,11 +19,6 @@ class Link:
         """There is something in the lanes."""
         self._bell.set()
 
-    @property
-    def has_rung(self) -> bool:
-        """Whether the writer is awaited."""
-        return self._bell.is_set()
-
     async def rung(self) -> None:
         """Until there is."""
         await self._bell.wait()

@@ -51,8 +51,9 @@ async def updates(
                 await _rung(bell, since_s + ZONE_SETTLE_S - boottime_s())
             else:
                 await bell.wait()
-            wait_s = pacer.wait_s(boottime_s())
-            pacer.take(boottime_s())
+            now_s = boottime_s()
+            wait_s = pacer.wait_s(now_s)
+            pacer.take(now_s)
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
 
