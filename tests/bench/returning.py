@@ -7,13 +7,10 @@ its own connection over mutual TLS. They try as agents do: one gateway after the
 
 import argparse
 import asyncio
-import multiprocessing
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import grpc
 import uvloop
@@ -23,35 +20,21 @@ from haul.link.v1.vehicle_link_service_pb2_grpc import VehicleLinkServiceStub
 from deploy.local.options import Server
 from edge_agent.limits import OPENING_AT_ONCE
 from edge_agent.link import Doors
-from pitwall import devca
 from pitwall.clock import boottime_s
-from pitwall.config import TlsSettings
-from pitwall.rpc.channel import jitter_s, open_channel
-from pitwall.rpc.limits import RpcLimits
+from pitwall.rpc.channel import jitter_s
 from pitwall.rpc.streams import Readable, read
-from pitwall.tls import channel_credentials
 from pitwall.wire import to_seconds
+from tests.bench.bare_vehicle import HEARTBEATS_PER_PERMIT, Share, channel, hello, new_epoch, spread
 from tests.bench.figures import Figure, figure, publish
-from tests.bench.staying_permitted import HEARTBEATS_PER_PERMIT, Vehicle
 from tests.integration.stacks import RunningStack, running
 from tests.support.processor import processor_s
 
 VEHICLES = 1_000
-PROCESSES = 2
 SEED = 1
 #: They have to be on within, seconds; and how long they are waited for.
 WITHIN_S, WAITED_S = 10.0, 60.0
 #: Kills of all gateways.
 ROUNDS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """The vehicles of one process, and where they connect to."""
-
-    home: Path
-    gateways: tuple[str, ...]
-    vehicle_ids: tuple[str, ...]
 
 
 class Returning:
@@ -60,7 +43,7 @@ class Returning:
     def __init__(self, share: Share, vehicle_id: str, start: int, doors: Doors, news: asyncio.Event) -> None:
         self._share, self._vehicle_id, self._at = share, vehicle_id, start
         self._doors, self._news = doors, news
-        self._hello = Vehicle(vehicle_id, "", [])._hello()
+        self._hello = hello(vehicle_id, new_epoch())
         self.permitted_s = 0.0
 
     async def run(self) -> None:
@@ -75,13 +58,11 @@ class Returning:
             await asyncio.sleep(jitter_s(failures))
 
     async def _stream(self, address: str) -> None:
-        pair = self._share.home / "certs" / "vehicles" / f"{self._vehicle_id}.pem"
-        tls = TlsSettings(ca=self._share.home / "certs" / "ca.pem", certificate=pair, key=pair.with_suffix(".key"))
         async with (
             self._doors.through(address) as opened,
-            open_channel(address, channel_credentials(tls), RpcLimits()) as channel,
+            channel(self._share.home, address, self._vehicle_id) as line,
         ):
-            call = VehicleLinkServiceStub(channel).Connect()
+            call = VehicleLinkServiceStub(line).Connect()
             frames: Readable[pb.ConnectResponse] = call
             self._hello.connect_count += 1
             await call.write(pb.ConnectRequest(hello=self._hello))
@@ -134,17 +115,8 @@ def _process(share: Share, pipe: Connection) -> None:
 
 
 def measure(stack: RunningStack, count: int) -> tuple[list[Figure], dict[str, float]]:
-    vehicle_ids = [f"BENCH-{number:04d}" for number in range(count)]
-    devca.ensure(stack.home, vehicles=vehicle_ids)
     names = [f"gateway-{i}" for i in range(1, stack.options.gateways + 1)]
-    addresses = tuple(stack.address(name) for name in names)
-    spawn = multiprocessing.get_context("spawn")
-    pipes = []
-    for i in range(PROCESSES):
-        ours, theirs = spawn.Pipe()
-        share = Share(stack.home, addresses, tuple(vehicle_ids[i::PROCESSES]))
-        spawn.Process(target=_process, args=(share, theirs), daemon=True).start()
-        pipes.append(ours)
+    pipes = spread(stack.home, [stack.address(name) for name in names], count, _process)
     figures, beside = [], dict[str, float]()
     _all_back(pipes, count, boottime_s())
     for round_ in range(1, ROUNDS + 1):

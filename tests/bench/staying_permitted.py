@@ -6,7 +6,6 @@ agents and physics cost beside them is none of the gateways' business, and a tho
 
 import argparse
 import asyncio
-import multiprocessing
 import sys
 import time
 from dataclasses import dataclass
@@ -17,40 +16,24 @@ import grpc
 import uvloop
 from haul.link.v1 import vehicle_link_service_pb2 as pb
 from haul.link.v1.vehicle_link_service_pb2_grpc import VehicleLinkServiceStub
-from haul.telemetry.v1.telemetry_pb2 import MOTION_HOLD_BOOT, VEHICLE_STATUS_IDLE
 
 from deploy.local.options import Server
-from pitwall import devca
-from pitwall.clock import boottime_s, wall_time
-from pitwall.config import TlsSettings
-from pitwall.rpc.channel import open_channel
-from pitwall.rpc.limits import RpcLimits
+from pitwall.clock import boottime_s
 from pitwall.rpc.streams import Readable, read
-from pitwall.tls import channel_credentials
-from pitwall.wire import timestamp, to_seconds
+from pitwall.wire import to_seconds
+from tests.bench.bare_vehicle import HEARTBEATS_PER_PERMIT, Share, channel, hello, new_epoch, spread
 from tests.bench.figures import Figure, figure, publish
 from tests.integration.stacks import RunningStack, running
 from tests.support.processor import processor_s
 
 VEHICLES = 1_000
-PROCESSES = 2
 SEED = 1
-HEARTBEATS_PER_PERMIT = 5
 #: Streams that one process opens at a time.
 OPENING = 10
 #: All are there within, seconds.
 OPEN_WITHIN_S = 60.0
 SETTLE_S = 3.0
 MEASURED_S = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """The vehicles of one process, and where they connect to."""
-
-    home: Path
-    gateways: tuple[str, ...]
-    vehicle_ids: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -63,14 +46,11 @@ class Vehicle:
     until_s: float = 0.0
 
     async def run(self, home: Path, opening: asyncio.Semaphore, opened: asyncio.Event) -> None:
-        certs = home / "certs"
-        pair = certs / "vehicles" / f"{self.vehicle_id}.pem"
-        tls = TlsSettings(ca=certs / "ca.pem", certificate=pair, key=pair.with_suffix(".key"))
         await opening.acquire()
-        async with open_channel(self.gateway, channel_credentials(tls), RpcLimits()) as channel:
-            call = VehicleLinkServiceStub(channel).Connect()
+        async with channel(home, self.gateway, self.vehicle_id) as line:
+            call = VehicleLinkServiceStub(line).Connect()
             frames: Readable[pb.ConnectResponse] = call
-            await call.write(pb.ConnectRequest(hello=self._hello()))
+            await call.write(pb.ConnectRequest(hello=hello(self.vehicle_id, new_epoch())))
             while (frame := await read(frames)) is not None and not frame.HasField("welcome"):
                 pass
             assert frame is not None, f"{self.vehicle_id}: {await call.details()}"
@@ -80,20 +60,6 @@ class Vehicle:
             hears = asyncio.create_task(self._hear(frames, sent))
             await self._beat(call, sent, to_seconds(frame.welcome.permit_ttl) / HEARTBEATS_PER_PERMIT)
             await hears
-
-    def _hello(self) -> pb.Hello:
-        now = timestamp(wall_time())
-        status = pb.StatusReport(status=VEHICLE_STATUS_IDLE, motion_hold=MOTION_HOLD_BOOT, event_time=now)
-        clock = pb.VehicleClock(wall_time=now, monotonic_nanos=time.clock_gettime_ns(time.CLOCK_BOOTTIME))
-        return pb.Hello(
-            vehicle_id=self.vehicle_id,
-            boot_epoch=time.time_ns() // 1_000_000,
-            connect_count=1,
-            protocol_version=1,
-            status=status,
-            clock=clock,
-            lowest_deceleration_mps2=1.0,
-        )
 
     async def _beat(
         self, call: "grpc.aio.StreamStreamCall[pb.ConnectRequest, pb.ConnectResponse]", sent: dict[int, float], s: float
@@ -147,16 +113,8 @@ def _process(share: Share, pipe: Connection) -> None:
 
 def measure(stack: RunningStack, count: int) -> tuple[list[Figure], dict[str, float]]:
     """What was left of each permit when the next one came, and the gateways' share of a core."""
-    vehicle_ids = [f"BENCH-{number:04d}" for number in range(count)]
-    devca.ensure(stack.home, vehicles=vehicle_ids)
-    gateways = tuple(stack.address(f"gateway-{i}") for i in range(1, stack.options.gateways + 1))
-    spawn = multiprocessing.get_context("spawn")
-    pipes = []
-    for i in range(PROCESSES):
-        ours, theirs = spawn.Pipe()
-        share = Share(stack.home, gateways, tuple(vehicle_ids[i::PROCESSES]))
-        spawn.Process(target=_process, args=(share, theirs), daemon=True).start()
-        pipes.append(ours)
+    gateways = [stack.address(f"gateway-{i}") for i in range(1, stack.options.gateways + 1)]
+    pipes = spread(stack.home, gateways, count, _process)
     connected = sum(pipe.recv() for pipe in pipes)
     if connected < count:
         raise RuntimeError(f"{connected} of {count} vehicles are connected after {OPEN_WITHIN_S} s")

@@ -1,7 +1,6 @@
 """Vehicles that offer readings as bare streams, many in one process: a window of unacknowledged ones, acks read."""
 
 import asyncio
-import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,15 +10,10 @@ from typing import Any
 
 import uvloop
 from haul.link.v1 import vehicle_link_service_pb2 as pb
-from haul.telemetry.v1.telemetry_pb2 import MOTION_HOLD_BOOT, VEHICLE_STATUS_IDLE
 
-from pitwall.clock import boottime_s, wall_time
-from pitwall.config import TlsSettings
-from pitwall.rpc.channel import open_channel
-from pitwall.rpc.limits import RpcLimits
+from pitwall.clock import boottime_s
 from pitwall.rpc.streams import Readable, read
-from pitwall.tls import channel_credentials
-from pitwall.wire import timestamp
+from tests.bench.bare_vehicle import channel, hello, new_epoch
 from tests.bench.telemetry.frames import Frames, bodies
 
 #: Streams that one process opens at a time.
@@ -57,7 +51,7 @@ class Vehicle:
 
     def __init__(self, vehicle_id: str, share: Share, pool: list[bytes], offset: int, counted: Counted) -> None:
         self.vehicle_id, self._share, self._counted = vehicle_id, share, counted
-        self._boot_epoch = time.time_ns() // 1_000_000
+        self._boot_epoch = new_epoch()
         self._frames = Frames(vehicle_id, self._boot_epoch, share.batch, pool, offset) if share.batch else None
         self._sent: deque[float] = deque()  # of batches without an ack
         self._unacked = 0
@@ -67,31 +61,14 @@ class Vehicle:
         self._call: Any = None
 
     async def open(self) -> "Readable[bytes]":
-        certs = self._share.home / "certs"
-        pair = certs / "vehicles" / f"{self.vehicle_id}.pem"
-        tls = TlsSettings(ca=certs / "ca.pem", certificate=pair, key=pair.with_suffix(".key"))
-        self._channel = open_channel(self._share.gateway, channel_credentials(tls), RpcLimits())
+        self._channel = channel(self._share.home, self._share.gateway, self.vehicle_id)
         self._call = self._channel.stream_stream(METHOD)()
-        await self._call.write(pb.ConnectRequest(hello=self._hello()).SerializeToString())
+        await self._call.write(pb.ConnectRequest(hello=hello(self.vehicle_id, self._boot_epoch)).SerializeToString())
         frames: Readable[bytes] = self._call
         while (data := await read(frames)) is not None:
             if pb.ConnectResponse.FromString(data).HasField("welcome"):
                 return frames
         raise RuntimeError(f"{self.vehicle_id}: {await self._call.details()}")
-
-    def _hello(self) -> pb.Hello:
-        now = timestamp(wall_time())
-        status = pb.StatusReport(status=VEHICLE_STATUS_IDLE, motion_hold=MOTION_HOLD_BOOT, event_time=now)
-        clock = pb.VehicleClock(wall_time=now, monotonic_nanos=time.clock_gettime_ns(time.CLOCK_BOOTTIME))
-        return pb.Hello(
-            vehicle_id=self.vehicle_id,
-            boot_epoch=self._boot_epoch,
-            connect_count=1,
-            protocol_version=1,
-            status=status,
-            clock=clock,
-            lowest_deceleration_mps2=1.0,
-        )
 
     async def hear(self, frames: "Readable[bytes]") -> None:
         while (data := await read(frames)) is not None:
