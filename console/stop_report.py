@@ -97,7 +97,7 @@ class TextReport:
             self._confirmed_shown = True
             _line(f"{_plus(elapsed_s)}  {_confirmation(summary)}")
         if summary.in_scope <= MOST_FOLLOWED:
-            for event in _furthest(events):
+            for event in _furthest(events, view):
                 _line(f"{_plus(elapsed_s)}  {event.vehicle_id}  {_event_words(event)}")
         elif elapsed_s >= self._counts_shown_s + COUNTS_EVERY_S and _counts(summary) != self._counts:
             self._counts_shown_s, self._counts = elapsed_s, _counts(summary)
@@ -118,10 +118,15 @@ class TextReport:
             _line(f"The stop stays. See how it goes on: pitwall stop-status {summary.stop_id}")
 
 
-def _furthest(events: Sequence[StopEvent]) -> list[StopEvent]:
-    """Of the stages that a vehicle came through at once, the last."""
-    last = {event.vehicle_id: event for event in events if isinstance(event, StageReached)}
-    return [event for event in events if not isinstance(event, StageReached) or event is last[event.vehicle_id]]
+def _furthest(events: Sequence[StopEvent], view: StopView) -> list[StopEvent]:
+    """Of a vehicle's stages the one that it has come to. Those before are left out, also where another command
+    service tells of them late.
+    """
+    return [
+        event
+        for event in events
+        if not isinstance(event, StageReached) or event.stage == view.vehicles[event.vehicle_id].stage
+    ]
 
 
 def _list(title: str, vehicles: Sequence[VehicleView]) -> None:
