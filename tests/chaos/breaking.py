@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deploy.local.supervisord import environment_for, log_file
 from tests.chaos.disks import mount
+from tests.chaos.line import GATEWAYS
 from tests.integration.stacks import HOMES, RunningStack
 from tests.support.fault_proxy import FaultProxy
 
@@ -28,6 +29,15 @@ def rewired(stack: RunningStack, changes: Mapping[str, Mapping[str, str]]) -> It
         yield
     finally:
         _restart(stack, before)
+
+
+@contextmanager
+def held_to(stack: RunningStack, readings_per_s: int) -> Iterator[None]:
+    """Gateways that let each vehicle bring so many readings a second; restarted before and after."""
+    names = (f'name = "{gateway}"' for gateway in GATEWAYS)
+    more = ({name: f"{name}\nmax_readings_per_s = {readings_per_s}"} for name in names)
+    with rewired(stack, dict(zip(GATEWAYS, more, strict=True))):
+        yield
 
 
 def _replaced(text: str, changes: Mapping[str, str]) -> str:

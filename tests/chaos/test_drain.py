@@ -5,6 +5,7 @@ import time
 import pytest
 
 from ingest_gateway.limits import DRAIN_S, FLUSH_S, STOP_GRACE_S
+from tests.chaos.history import BOOTS
 from tests.chaos.line import GATEWAYS, Line, say
 from tests.support.topics import await_all
 
@@ -34,6 +35,6 @@ def test_a_planned_restart_of_each_gateway_holds_nobody_and_loses_nothing(at_wor
         assert not held, f"{vehicle_id} was held: {held[0]}"
     assert {state["motionHold"] for state in at_work.states().values()} == {"MOTION_HOLD_NONE"}
     assert max(took_s) <= DRAIN_S + STOP_GRACE_S + FLUSH_S + SLACK_S
-    verdict = await_all(plant, stack.kafka_bootstrap, within_s=ARRIVES_WITHIN_S)
+    verdict = await_all(plant, stack.kafka_bootstrap, within_s=ARRIVES_WITHIN_S, planted=BOOTS)
     times = ", ".join(f"{each:.1f} s" for each in took_s)
     say(f"planned restarts: nobody held, nothing lost, {len(verdict.duplicated)} twice; gateways ended in {times}")

@@ -4,30 +4,25 @@ import time
 import urllib.request
 
 import pytest
-from haul.telemetry.v1.telemetry_pb2 import Reading
 from prometheus_client.parser import text_string_to_metric_families
 
-from edge_agent.outbox import NewReading
-from edge_agent.shipment import Stored
-from tests.chaos.breaking import rewired
+from tests.chaos.breaking import held_to
+from tests.chaos.history import OF_RATES, fill, outbox_of, waiting
 from tests.chaos.line import GATEWAYS, Line, say
-from tests.chaos.test_load import outbox_of, waiting
 from tests.support.topics import readings
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
-#: Readings a second that a vehicle may bring here; and what it brings, from a boot before all others.
-PER_S, KEPT, BOOT = 400, 4_000, 2
+#: Readings a second that a vehicle may bring here, and what it brings.
+PER_S, KEPT = 400, 4_000
 DRAINS_WITHIN_S = 60.0
 
 
 def test_a_vehicle_with_more_history_than_it_may_bring_waits_as_it_is_asked(site: Line) -> None:
     stack, vehicle_id = site.stack, site.vehicle_ids[-1]
-    limited = {f'name = "{name}"': f'name = "{name}"\nmax_readings_per_s = {PER_S}' for name in GATEWAYS}
-    with rewired(stack, {name: dict([change]) for name, change in zip(GATEWAYS, limited.items(), strict=True)}):
-        model = next(r for r in readings(stack.kafka_bootstrap) if r.vehicle_id == vehicle_id)
+    with held_to(stack, PER_S):
         with outbox_of(site) as outbox:
-            outbox.add(kept(model.SerializeToString(), sequence) for sequence in range(1, KEPT + 1))
+            fill(site, outbox, vehicle_id, OF_RATES, KEPT)
         began_s = time.monotonic()
         site.until(lambda: waiting(site) < PER_S, "history has drained", DRAINS_WITHIN_S)
         took_s = time.monotonic() - began_s
@@ -39,17 +34,9 @@ def test_a_vehicle_with_more_history_than_it_may_bring_waits_as_it_is_asked(site
     say(f"{KEPT:,} readings of history at {PER_S} a second: {took_s:.1f} s, asked {throttles:.0f} times to wait")
 
 
-def kept(data: bytes, sequence: int) -> NewReading:
-    reading = Reading.FromString(data)
-    reading.boot_epoch, reading.sequence = BOOT, sequence
-    for name in ("received_time", "vehicle_time", "backfilled"):
-        reading.ClearField(name)
-    return NewReading(reading.vehicle_id, Stored(BOOT, sequence, reading.SerializeToString()), time.time())
-
-
 def brought(site: Line, vehicle_id: str) -> set[int]:
     found = readings(site.stack.kafka_bootstrap)
-    return {r.sequence for r in found if (r.vehicle_id, r.boot_epoch) == (vehicle_id, BOOT)}
+    return {r.sequence for r in found if (r.vehicle_id, r.boot_epoch) == (vehicle_id, OF_RATES)}
 
 
 def counted(site: Line, name: str, **labels: str) -> float:
