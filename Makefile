@@ -56,9 +56,9 @@ test: install promtool lint types imports ## everything, on servers of its own: 
 	@$(PYTEST) -m 'alone and not chaos' tests
 
 .PHONY: chaos
-chaos: ## breaks everything in turn while vehicles drive, on stacks of its own; takes root: half an hour
+chaos: ## breaks everything in turn while vehicles drive, on stacks of its own; takes root: half an hour, [FULL=1] an hour
 	@deploy/local/bootstrap.sh --chaos
-	@$(PYTEST) -s -m chaos tests/chaos tests/integration
+	@PITWALL_TEST_FULL=$(FULL) $(PYTEST) -s -m chaos tests/chaos tests/integration
 
 .PHONY: mutation
 mutation: install-python ## changes the pure cores bit by bit: their tests must notice: [MODULE=pitwall.domain.permit]

@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 from haul.fleet.v1 import fleet_service_pb2 as fleet_pb2
 from haul.fleet.v1.fleet_service_pb2_grpc import FleetServiceStub
-from haul.fleet.v1.vehicle_pb2 import AlertRecord, Vehicle
+from haul.fleet.v1.vehicle_pb2 import AlertRecord, Gap, Vehicle
 from haul.telemetry.v1.metrics_pb2 import VehicleMetrics
 from haul.telemetry.v1.telemetry_pb2 import CONNECTIVITY_CONNECTED, VehicleStatus
 
@@ -41,6 +41,19 @@ class View:
             found += answer.alerts
             if not answer.next_page_token:
                 return found
+            request.page_token = answer.next_page_token
+
+    def gaps(self, *, filled: bool = False) -> tuple[list[Gap], bool]:
+        """Those of now, or also what has been filled since; and whether Kafka has more that is not read yet."""
+        found: list[Gap] = []
+        stale = False
+        request = fleet_pb2.ListGapsRequest(page_size=_MOST, show_filled=filled)
+        while True:
+            answer = self.stub.ListGaps(request, timeout=_CALL_TIMEOUT_S)
+            found += answer.gaps
+            stale = stale or answer.stale
+            if not answer.next_page_token:
+                return found, stale
             request.page_token = answer.next_page_token
 
     def windows(self, vehicle_id: str, length_s: int) -> list[VehicleMetrics]:

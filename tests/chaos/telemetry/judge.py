@@ -1,4 +1,4 @@
-"""Reads Kafka on and on from the moment at which it was made, and compares it with vehicles' own files."""
+"""Reads Kafka on and on, and compares it with vehicles' own files."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,19 +17,31 @@ _AT_ONCE = 2_000
 
 
 class Judge:
-    """Use it in one thread. `each` is called with every reading as it is found."""
+    """Use it in one thread. `each` is called with every reading as it is found.
 
-    def __init__(self, bootstrap: str, plants: Sequence[Plant], each: Callable[[Reading], None] | None = None) -> None:
+    It begins with what comes from now on, or with all that there is.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        plants: Sequence[Plant],
+        each: Callable[[Reading], None] | None = None,
+        *,
+        from_the_beginning: bool = False,
+    ) -> None:
         self._plants, self.each = plants, each
         self.found: list[tuple[Identity, int]] = []
         self.identities: set[Identity] = set()
-        quiet = {"enable.auto.commit": False, "log_level": 0}
-        self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "judge", **quiet})
+        config = {"bootstrap.servers": bootstrap, "group.id": "judge", "enable.auto.commit": False, "log_level": 0}
+        # A Kafka that was away is looked for again at once, not after waits that grow.
+        self._consumer = Consumer(config | {"reconnect.backoff.max.ms": 500})
         partitions = self._consumer.list_topics(TOPIC, timeout=_TIMEOUT_S).topics[TOPIC].partitions
-        ends = [TopicPartition(TOPIC, number) for number in partitions]
-        for end in ends:
-            end.offset = self._consumer.get_watermark_offsets(end, timeout=_TIMEOUT_S)[1]
-        self._consumer.assign(ends)
+        places = [TopicPartition(TOPIC, number) for number in partitions]
+        for place in places:
+            first, end = self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S)
+            place.offset = first if from_the_beginning else end
+        self._consumer.assign(places)
 
     def close(self) -> None:
         self._consumer.close()
@@ -57,12 +69,17 @@ class Judge:
         """What these vehicles have written down until now."""
         return chain.from_iterable(plant.readings() for plant in self._plants)
 
-    def await_all(self, within_s: float) -> tuple[Verdict, float]:
-        """Waits for what is generated until now; whatever comes besides is judged as well. And how long it took."""
+    def await_all(self, within_s: float, meanwhile: Callable[[], object] | None = None) -> tuple[Verdict, float]:
+        """Waits for what is generated until now; whatever comes besides is judged as well. And how long it took.
+
+        `meanwhile` is called twice a second.
+        """
         began_s = time.monotonic()
         wanted = {identity for identity, _ in self.generated()}
         while wanted - self.identities and time.monotonic() < began_s + within_s:
             self.look(0.5)
+            if meanwhile is not None:
+                meanwhile()
         return self.verdict(wanted), time.monotonic() - began_s
 
     def verdict(self, wanted: set[Identity]) -> Verdict:

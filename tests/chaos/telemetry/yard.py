@@ -72,9 +72,7 @@ class Agents:
         self.process = None
 
     def metric(self, name: str) -> float:
-        with urllib.request.urlopen(f"http://{self.metrics_address}/metrics", timeout=10) as answer:
-            lines = answer.read().decode().splitlines()
-        return sum(float(line.split()[-1]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
+        return metric(self.metrics_address, name)
 
     def await_connected(self) -> None:
         until(self._connected, f"{len(self.vehicle_ids)} vehicles are connected")
@@ -104,6 +102,13 @@ class Agents:
             )
             outbox.commit()
         outbox.close()
+
+
+def metric(address: str, name: str) -> float:
+    """Added up over its labels."""
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
 
 
 def measured(vehicle_id: str, sequence: int, rng: random.Random) -> Reading:
