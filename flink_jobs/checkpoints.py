@@ -1,75 +1,114 @@
-"""Where the job's state lies on disk: CHECKPOINT_DIR/<fingerprint of the job>/<Flink's job id>/chk-<n>/_metadata.
+"""Where the job's state lies, in a folder or in S3, and which of it is gone on from.
 
-Each submission gets a new job id from Flink. State fits only the text that made it, hence the fingerprint.
+    CHECKPOINT_DIR/<fingerprint of the text that made it>/<Flink's job id>/chk-<n>/_metadata
+    CHECKPOINT_DIR/<fingerprint of the text that made it>/savepoint-<...>/_metadata
+
+Each submission gets a new job id from Flink. An operator finds its state by its name (uids.py), whatever the text that
+made it, so the newest state of all is the one to go on from.
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from fcntl import LOCK_EX, flock
-from pathlib import Path
-from shutil import rmtree
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol
 
-#: States of other texts that are kept, the newest: whoever goes back to one of them goes on from there.
-KEPT_OTHERS = 3
+#: States of other texts that are kept, the newest: for people who look for what went wrong.
+KEPT_OTHERS: Final = 3
+#: Savepoints that are kept, of all texts. Each upgrade makes one; Flink removes none of them.
+KEPT_SAVEPOINTS: Final = 3
 
-_COMPLETE = "_metadata"
-_FINGERPRINT = re.compile(r"[0-9a-f]{12}")
-
-
-@contextmanager
-def locked(checkpoint_dir: str) -> Iterator[None]:
-    """For one process at a time, which may end in any way."""
-    Path(checkpoint_dir).mkdir(parents=True, exist_ok=True)
-    with (Path(checkpoint_dir) / "lock").open("w") as file:
-        flock(file, LOCK_EX)
-        yield
+_COMPLETE: Final = "_metadata"
+_FINGERPRINT: Final = re.compile(r"[0-9a-f]{12}")
+_CHECKPOINT: Final = re.compile(r"chk-(\d+)")
+_SAVEPOINT: Final = "savepoint-"
 
 
-def directory(checkpoint_dir: str, fingerprint: str) -> Path:
-    """All checkpoints that fit this job."""
-    return Path(checkpoint_dir) / fingerprint
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is in a folder. modified_ms: since 1970; S3 tells whole seconds, and nothing of folders."""
+
+    name: str
+    is_folder: bool
+    modified_ms: int
 
 
-def latest(jobs: Path) -> Path | None:
-    """The newest complete checkpoint; None where there is none. Its _metadata comes last, and whole."""
-    found = _newest(jobs)
-    return found[1] if found else None
+class Files(Protocol):
+    """A file system, as Flink has it. Paths are URLs without a slash at their end."""
+
+    def listed(self, folder: str) -> list[Entry]:
+        """Empty where there is no such folder."""
+
+    def remove(self, path: str) -> None:
+        """With all that is in it; nothing where there is none."""
 
 
-def completed_s(jobs: Path) -> float:
-    """When that one was complete, in seconds since 1970; 0 where there is none."""
-    found = _newest(jobs)
-    return found[0] / 1e9 if found else 0
+@dataclass(frozen=True, slots=True)
+class State:
+    """A complete checkpoint or savepoint: its _metadata comes last, and whole. ``number``: counts those of one job."""
+
+    at_ms: int
+    number: int
+    folder: str
+    fingerprint: str
+
+    @property
+    def is_savepoint(self) -> bool:
+        return self.folder.rpartition("/")[2].startswith(_SAVEPOINT)
 
 
-def _newest(jobs: Path) -> tuple[int, Path] | None:
-    """Nanoseconds since 1970 and the checkpoint. A job that runs removes its older ones meanwhile."""
-    complete = []
-    for job in jobs.glob("*/"):
-        # What goes while it is looked at counts no more, and nothing else with it: hence job by job.
-        with suppress(FileNotFoundError):
-            for file in job.glob(f"chk-*/{_COMPLETE}"):
-                with suppress(FileNotFoundError):
-                    complete.append((file.stat().st_mtime_ns, file.parent))
-    return max(complete, default=None)
+def directory(checkpoint_url: str, fingerprint: str) -> str:
+    """Where the job of this text puts its own."""
+    return f"{checkpoint_url}/{fingerprint}"
 
 
-def remove_remains(jobs: Path) -> None:
-    """Of jobs that are gone: what has no complete checkpoint. Only while none of them runs."""
-    for job in jobs.iterdir() if jobs.exists() else ():
-        if not any(job.glob(f"chk-*/{_COMPLETE}")):
-            rmtree(job, ignore_errors=True)
+def states(files: Files, checkpoint_url: str) -> list[State]:
+    """All complete ones, the newest first: in one second of S3 a savepoint is what its job did last."""
+    found = [
+        state
+        for text in files.listed(checkpoint_url)
+        if text.is_folder and _FINGERPRINT.fullmatch(text.name)
+        for state in _of_text(files, directory(checkpoint_url, text.name), text.name)
+    ]
+    return sorted(found, key=lambda state: (state.at_ms, state.is_savepoint, state.number), reverse=True)
 
 
-def remove_old(checkpoint_dir: str, fingerprint: str) -> set[str]:
-    """Of other texts all but KEPT_OTHERS. Returns the fingerprints that are left. Only while no job runs."""
-    folders = [path for path in Path(checkpoint_dir).iterdir() if _FINGERPRINT.fullmatch(path.name)]
-    others = sorted((path for path in folders if path.name != fingerprint), key=_used_s, reverse=True)
-    for old in others[KEPT_OTHERS:]:
-        rmtree(old, ignore_errors=True)
-    return {fingerprint, *(path.name for path in others[:KEPT_OTHERS])}
+def remove_old(files: Files, checkpoint_url: str, fingerprint: str, known: Iterable[State]) -> set[str]:
+    """What ``known``, the newest first, makes superfluous; jobs without a complete checkpoint too.
+
+    Returns the fingerprints that are left. Only while no job runs, or it is the newest state that is gone on from.
+    """
+    known = list(known)
+    others = list(dict.fromkeys(state.fingerprint for state in known if state.fingerprint != fingerprint))
+    kept = {fingerprint, *others[:KEPT_OTHERS]}
+    savepoints = [state.folder for state in known if state.is_savepoint]
+    for superfluous in savepoints[KEPT_SAVEPOINTS:]:
+        files.remove(superfluous)
+    for text in files.listed(checkpoint_url):
+        if _FINGERPRINT.fullmatch(text.name) and text.name not in kept:
+            files.remove(directory(checkpoint_url, text.name))
+    _remove_remains(files, directory(checkpoint_url, fingerprint), {state.folder for state in known})
+    return kept
 
 
-def _used_s(jobs: Path) -> float:
-    return max(completed_s(jobs), jobs.stat().st_mtime)
+def _remove_remains(files: Files, jobs: str, complete: set[str]) -> None:
+    for job in files.listed(jobs):
+        folder = f"{jobs}/{job.name}"
+        if not any(state == folder or state.startswith(f"{folder}/") for state in complete):
+            files.remove(folder)
+
+
+def _of_text(files: Files, jobs: str, fingerprint: str) -> Iterable[State]:
+    for job in files.listed(jobs):
+        folder = f"{jobs}/{job.name}"
+        if job.name.startswith(_SAVEPOINT):
+            yield from _complete(files, folder, 0, fingerprint)
+            continue
+        for checkpoint in files.listed(folder):
+            if number := _CHECKPOINT.fullmatch(checkpoint.name):
+                yield from _complete(files, f"{folder}/{checkpoint.name}", int(number[1]), fingerprint)
+
+
+def _complete(files: Files, folder: str, number: int, fingerprint: str) -> Iterable[State]:
+    for file in files.listed(folder):
+        if file.name == _COMPLETE:
+            yield State(file.modified_ms, number, folder, fingerprint)

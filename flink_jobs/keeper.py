@@ -2,10 +2,12 @@
 
 Flink itself restarts a job whose task manager died. A job manager without high availability forgets its jobs when it
 dies, and that is what this is for. A job that Flink gave up is not submitted again by this process: it ends, loudly.
+A job of another version is replaced once, at the start: who has seen the own version run and then finds another one has
+been replaced, and leaves that alone.
 """
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Final, Protocol
 
 from flink_jobs.cluster import ClusterUnreachable, RunningJob
@@ -15,11 +17,13 @@ MOST_FAILED_SUBMISSIONS: Final = 5
 
 
 class JobManager(Protocol):
-    """As flink_jobs.cluster.Cluster; both raise ClusterUnreachable."""
+    """As flink_jobs.cluster.Cluster; all raise ClusterUnreachable."""
 
     def jobs(self) -> list[RunningJob]: ...
 
     def cause_of_failure(self, job_id: str) -> str: ...
+
+    def checkpointed_s(self, job_id: str) -> float: ...
 
 
 class GaveUp(Exception):
@@ -30,12 +34,20 @@ class SubmissionFailed(Exception):
     """The end of what the submitting process said."""
 
 
+class StateLeftBehind(Exception):
+    """This version has no place for some of the state, and people have to say that it may go; names it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """Flink's id of the job, and the checkpoint from which it goes on; None: from the offsets in Kafka alone."""
+    """Flink's id of the job, and the state from which it goes on; None: from the offsets in Kafka alone.
+
+    replaced: the id of the older version's job.
+    """
 
     job_id: str
     restored_from: str | None
+    replaced: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +59,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """The cluster has no such job."""
+    """The cluster has no such job, or one of another version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +95,10 @@ def decide(jobs: Iterable[RunningJob], name: str, version: str, watched: Collect
     if len(active) > 1:
         return Wait(f"{len(active)} jobs are called {name}: cancel all but one ({', '.join(j.job_id for j in active)})")
     if active and active[0].name != f"{name} {version}":
-        return Wait(f"job {active[0].job_id} is of another version, not {version}: cancel it")
+        if not watched:
+            return Submit()
+        there = active[0].name.rpartition(" ")[2]
+        return Wait(f"job {active[0].job_id} of version {there} has replaced {version}: end this process")
     if active:
         return Watch(active[0])
     for job in ours:
@@ -94,7 +109,7 @@ def decide(jobs: Iterable[RunningJob], name: str, version: str, watched: Collect
 
 @dataclass(slots=True)
 class Keeper:
-    """One look at a time. ``submit`` goes on from the last checkpoint, raises SubmissionFailed."""
+    """One look at a time. ``submit`` goes on from the newest state, raises SubmissionFailed and StateLeftBehind."""
 
     cluster: JobManager
     name: str
@@ -105,14 +120,18 @@ class Keeper:
     trouble: str | None = "not looked at yet"
     submissions: int = 0
     failed_submissions: int = 0
+    #: Seconds since 1970 at which the newest complete checkpoint was, as far as a job manager has told; 0: none yet.
+    checkpointed_s: float = 0.0
     #: In a row.
     _failed_submissions: int = 0
     _watched: set[str] = field(default_factory=set)
 
     def look(self) -> None:
-        """Looks once and acts. Raises GaveUp."""
+        """Looks once and acts. Raises GaveUp, and StateLeftBehind as ``submit`` does."""
         try:
             decision = decide(self.cluster.jobs(), self.name, self.version, self._watched)
+            if isinstance(decision, Watch) and decision.job.at_work:
+                self.checkpointed_s = max(self.checkpointed_s, self.cluster.checkpointed_s(decision.job.job_id))
         except ClusterUnreachable as error:
             decision = Wait(f"no job manager: {error}")
         match decision:
@@ -142,7 +161,7 @@ class Keeper:
         self._failed_submissions = 0
         self.submissions += 1
         self._watched.add(submission.job_id)
-        self.log("submitted", job_id=submission.job_id, restored_from=submission.restored_from)
+        self.log("submitted", **asdict(submission))
 
     def _cause(self, job: RunningJob) -> str:
         try:

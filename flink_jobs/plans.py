@@ -1,4 +1,4 @@
-"""Where planned jobs are kept: CHECKPOINT_DIR/plans/<fingerprint of the SQL>.<key>, each a Flink job graph.
+"""Where planned jobs are kept: LOCAL_FOLDER/plans/<version>.<key>, each a Flink job graph.
 
 To plan the job takes Flink some ten seconds of CPU, to read the plan one. After a failure of the job manager that is
 most of the time until the job is back, so what was planned once is kept for as long as nothing that went into it
@@ -11,12 +11,12 @@ from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 
-def place(checkpoint_dir: str, fingerprint: str, sql: str, chosen: Mapping[str, str], files: Iterable[Path]) -> Path:
+def place(local_folder: Path, fingerprint: str, sql: str, chosen: Mapping[str, str], files: Iterable[Path]) -> Path:
     """The plan of exactly this; there may be none yet. files: what the job is made with."""
     key = hashlib.sha256("\n".join((sql, json.dumps(chosen, sort_keys=True))).encode())
     for file in files:
         key.update(hashlib.sha256(file.read_bytes()).digest())
-    return Path(checkpoint_dir) / "plans" / f"{fingerprint}.{key.hexdigest()[:12]}"
+    return local_folder / "plans" / f"{fingerprint}.{key.hexdigest()[:12]}"
 
 
 def begin(plan: Path) -> Path:
@@ -33,8 +33,8 @@ def finish(written: Path, plan: Path) -> None:
             other.unlink(missing_ok=True)
 
 
-def remove_old(checkpoint_dir: str, kept: Container[str]) -> None:
+def remove_old(local_folder: Path, kept: Container[str]) -> None:
     """Those of fingerprints that are not kept; half-written ones too."""
-    for plan in (Path(checkpoint_dir) / "plans").glob("*"):
+    for plan in (local_folder / "plans").glob("*"):
         if plan.name.lstrip(".").partition(".")[0] not in kept:
             plan.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ The same manners as pitwall.config, which needs more than this environment has.
 
 import difflib
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -15,6 +16,7 @@ from flink_jobs.tables_sql import TRANSACTION_TIMEOUT_S, Kafka
 
 ENVIRONMENT_PREFIX: Final = "PITWALL_STREAM_JOBS__"
 _HIGHEST_PORT: Final = 65_535
+_S3: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]+/[^\s?#]*[^\s?#/]/?")
 
 
 class InvalidSettings(ValueError):
@@ -23,7 +25,10 @@ class InvalidSettings(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """kafka_bootstrap, flink_address (job manager's REST), metrics_address: host:port. checkpoint_dir: absolute.
+    """kafka_bootstrap, flink_address (job manager's REST), metrics_address: host:port.
+
+    checkpoint_dir: an absolute folder, or s3://bucket/prefix; all of Flink's processes and this one must be able to
+    read and write it. local_dir: an absolute folder on this machine, for the plan; checkpoint_dir, where that is one.
 
     name: consumer group, prefix of transactions and name of the job; two jobs on one Kafka need two. restart_attempts:
     failures within restart_window_s after which the job is given up. idle_timeout_s, patience_s: see tables_sql.Kafka.
@@ -41,14 +46,14 @@ class Settings:
     restart_delay_s: float = 1.0
     idle_timeout_s: float = 30.0
     patience_s: float = 20.0
+    local_dir: str = ""
 
     def __post_init__(self) -> None:
         for key in ("flink_address", "metrics_address"):
             _check_address(key, getattr(self, key))
         for address in self.kafka_bootstrap.split(","):
             _check_address("kafka_bootstrap", address)
-        if not Path(self.checkpoint_dir).is_absolute():
-            raise InvalidSettings(f"checkpoint_dir: {self.checkpoint_dir!r} must be an absolute path")
+        _check_folders(self.checkpoint_dir, self.local_dir)
         if not self.name:
             raise InvalidSettings("name: must not be empty")
         _check_range("parallelism", self.parallelism, 1, 128)
@@ -58,6 +63,17 @@ class Settings:
         _check_range("restart_delay_s", self.restart_delay_s, 0.1, 600)
         _check_range("idle_timeout_s", self.idle_timeout_s, 0.5, 3_600)
         _check_range("patience_s", self.patience_s, 0.5, 3_600)
+
+    @property
+    def checkpoint_url(self) -> str:
+        """As Flink has it, without a slash at its end."""
+        if _S3.fullmatch(self.checkpoint_dir):
+            return self.checkpoint_dir.rstrip("/")
+        return Path(self.checkpoint_dir).as_uri()
+
+    @property
+    def local_folder(self) -> Path:
+        return Path(self.local_dir or self.checkpoint_dir)
 
     @property
     def kafka(self) -> Kafka:
@@ -109,6 +125,20 @@ def _converted(key: str, value: object) -> str | int | float:
 
 
 _WORDS: Final[Mapping[type, str]] = {str: "text", int: "whole number", float: "number"}
+
+
+def _check_folders(checkpoint_dir: str, local_dir: str) -> None:
+    is_url = "://" in checkpoint_dir
+    if is_url and not _S3.fullmatch(checkpoint_dir):
+        raise InvalidSettings(f"checkpoint_dir: {checkpoint_dir!r} must be s3://bucket/prefix, or an absolute path")
+    if not is_url and not Path(checkpoint_dir).is_absolute():
+        raise InvalidSettings(f"checkpoint_dir: {checkpoint_dir!r} must be an absolute path, or s3://bucket/prefix")
+    if is_url and not local_dir:
+        raise InvalidSettings(
+            "local_dir: is missing; with checkpoint_dir in S3 the plan needs a folder on this machine"
+        )
+    if local_dir and not Path(local_dir).is_absolute():
+        raise InvalidSettings(f"local_dir: {local_dir!r} must be an absolute path")
 
 
 def _check_address(key: str, text: str) -> None:

@@ -1,17 +1,25 @@
-"""Hands the job to a Flink cluster, from its last checkpoint."""
+"""Hands the job to a Flink cluster, from the newest state there is, in the place of an older version."""
 
-from collections.abc import Iterable
+import hashlib
+import json
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Final
 
-from flink_jobs import checkpoints, client, plans
-from flink_jobs.cluster import Cluster, RunningJob
+from flink_jobs import checkpoints, plans
+from flink_jobs.checkpoints import State
+from flink_jobs.client import Client
+from flink_jobs.cluster import Cluster, NotStopped, RunningJob
 from flink_jobs.job import PLANNING, compose
 from flink_jobs.keeper import Submission, active_jobs
 from flink_jobs.settings import Settings
 
 _FOLDER: Final = Path(__file__).parent
 _BUILT: Final = _FOLDER / "target"
+#: What else than texts and settings a plan is made with.
+_PLANNED_BY: Final = (_FOLDER / "requirements.lock", _FOLDER / "uids.py")
 #: A checkpoint that takes longer is given up. So many in a row may be, while Kafka is away, before the job restarts.
 _CHECKPOINT_TIMEOUT_S: Final = 60
 _TOLERATED_CHECKPOINTS: Final = 10
@@ -23,6 +31,10 @@ class JarsMissing(Exception):
 
 class AlreadyThere(Exception):
     """Names the job."""
+
+
+class StateUnfit(Exception):
+    """Names what of the state this version has no place for, and how to go on. Nothing has been changed."""
 
 
 def jars(built: Path = _BUILT) -> list[Path]:
@@ -39,24 +51,34 @@ def job_name(settings: Settings) -> str:
 
 
 def fingerprint(settings: Settings) -> str:
-    """Of the text without its addresses."""
-    return compose(settings.kafka.anywhere()).fingerprint
+    """The version: of the text, the settings and the jars, wherever they are."""
+    key = hashlib.sha256(str(compose(settings.kafka.anywhere())).encode())
+    key.update(json.dumps(_behaviour(settings), sort_keys=True).encode())
+    for file in _made_with():
+        key.update(hashlib.sha256(file.read_bytes()).digest())
+    return key.hexdigest()[:12]
 
 
 def configuration(settings: Settings) -> dict[str, str]:
     """Flink's settings for the job."""
     host, _, port = settings.flink_address.rpartition(":")
-    state = checkpoints.directory(settings.checkpoint_dir, fingerprint(settings))
     return {
         "rest.address": host,
         "rest.port": port,
         "pipeline.name": job_name(settings),
         "pipeline.jars": ";".join(jar.as_uri() for jar in jars()),
+        "execution.checkpointing.dir": checkpoints.directory(settings.checkpoint_url, fingerprint(settings)),
+        **_behaviour(settings),
+    }
+
+
+def _behaviour(settings: Settings) -> dict[str, str]:
+    """Those that are the same wherever it runs."""
+    return {
         "parallelism.default": str(settings.parallelism),
         # State is small per vehicle and constant, so it stays on the heap (RocksDB costs 40 % of the speed).
         "state.backend.type": "hashmap",
         "execution.checkpointing.mode": "EXACTLY_ONCE",
-        "execution.checkpointing.dir": state.as_uri(),
         "execution.checkpointing.interval": _duration(settings.checkpoint_interval_s),
         "execution.checkpointing.timeout": _duration(_CHECKPOINT_TIMEOUT_S),
         "execution.checkpointing.tolerable-failed-checkpoints": str(_TOLERATED_CHECKPOINTS),
@@ -69,28 +91,72 @@ def configuration(settings: Settings) -> dict[str, str]:
     }
 
 
-def submit(settings: Settings) -> Submission:
-    """Returns once the cluster has accepted the job, from its last checkpoint. Raises whatever Flink does.
+def submit(settings: Settings, *, without: Collection[str] = (), without_state: bool = False) -> Submission:
+    """Returns once the cluster has accepted the job. Raises whatever Flink does.
 
-    One at a time: a keeper that was killed may have left a submission on its way, and two jobs would be one too many.
-    Raises AlreadyThere, ClusterUnreachable. What dead jobs and old texts left is removed.
+    An older version is stopped only when this one is planned and has a place for all of its state, but for that which
+    is called as in ``without``. One at a time: a keeper that was killed may have left a submission on its way, and two
+    jobs would be one too many. Raises AlreadyThere, ClusterUnreachable, StateUnfit. What is superfluous is removed.
     """
-    with checkpoints.locked(settings.checkpoint_dir):
-        _refuse_double(Cluster(settings.flink_address).jobs(), settings.name)
-        state = checkpoints.directory(settings.checkpoint_dir, fingerprint(settings))
-        checkpoints.remove_remains(state)
-        plans.remove_old(settings.checkpoint_dir, checkpoints.remove_old(settings.checkpoint_dir, state.name))
-        latest = checkpoints.latest(state)
-        job, chosen = compose(settings.kafka), configuration(settings)
-        made_with = [*jars(), *_FOLDER.glob("requirements.lock")]
-        plan = plans.place(settings.checkpoint_dir, fingerprint(settings), str(job), chosen, made_with)
-        job_id = client.hand_over(plan, job, chosen, jars(), latest)
-    return Submission(job_id, str(latest) if latest else None)
+    with _locked(settings.local_folder):
+        cluster = Cluster(settings.flink_address)
+        old = _to_replace(cluster.jobs(), settings)
+        version, job, chosen = fingerprint(settings), compose(settings.kafka), configuration(settings)
+        flink = Client.start(chosen)
+        graph = flink.planned(plans.place(settings.local_folder, version, str(job), chosen, _made_with()), job)
+        known = checkpoints.states(flink, settings.checkpoint_url)
+        if known and not without_state:
+            _refuse_unfit(known[0], flink.unfit(graph, known[0]), without)
+        if old is not None:
+            _stop(cluster, old, settings.checkpoint_url)
+            known = checkpoints.states(flink, settings.checkpoint_url)
+        kept = checkpoints.remove_old(flink, settings.checkpoint_url, version, known)
+        plans.remove_old(settings.local_folder, kept)
+        state = known[0] if known and not without_state else None
+        job_id = flink.submit(graph, jars(), state, partly=bool(without))
+    return Submission(job_id, state.folder if state else None, old.job_id if old else None)
 
 
-def _refuse_double(jobs: Iterable[RunningJob], name: str) -> None:
-    for job in active_jobs(jobs, name):
-        raise AlreadyThere(f"job {job.job_id} is there already, called {job.name}")
+def _to_replace(jobs: list[RunningJob], settings: Settings) -> RunningJob | None:
+    """The older version that runs."""
+    active = active_jobs(jobs, settings.name)
+    for job in active:
+        if job.name == job_name(settings) or len(active) > 1:
+            raise AlreadyThere(f"job {job.job_id} is there already, called {job.name}")
+    return active[0] if active else None
+
+
+def _refuse_unfit(state: State, unfit: Collection[str], without: Collection[str]) -> None:
+    unnamed = sorted(set(unfit) - set(without))
+    if unnamed:
+        command = "`python -m flink_jobs --config FILE upgrade"
+        raise StateUnfit(
+            f"{state.folder} holds what this version has no place for: {', '.join(unnamed)}. Nothing was changed. "
+            f"To go on without that: {command} {' '.join(f'--without {name!r}' for name in sorted(unfit))}`; without "
+            f"any state, at the offsets committed last: {command} --without-state`; or start the older version again"
+        )
+
+
+def _stop(cluster: Cluster, job: RunningJob, checkpoint_url: str) -> None:
+    """With a savepoint; a job that can't make one is cancelled, and its last checkpoint is what there is."""
+    made_by = job.name.rpartition(" ")[2]
+    try:
+        cluster.stop(job.job_id, checkpoints.directory(checkpoint_url, made_by))
+    except NotStopped:
+        cluster.cancel(job.job_id)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """For one process at a time, which may end in any way."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        flock(file, LOCK_EX)
+        yield
+
+
+def _made_with() -> list[Path]:
+    return [*jars(), *_PLANNED_BY]
 
 
 def _duration(seconds: float) -> str:

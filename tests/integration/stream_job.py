@@ -57,6 +57,8 @@ class StreamJob:
     stack: RunningStack
     metrics_address: str
     producer: Producer
+    config: Path
+    keeper: subprocess.Popen[bytes]
     _tails: dict[str, "Tail"] = field(default_factory=dict)
 
     @property
@@ -122,6 +124,30 @@ class StreamJob:
     def submissions(self) -> int:
         text = get(self.metrics_address, "/metrics")[1].decode()
         return int(next(line.split()[1] for line in text.splitlines() if line.startswith("pitwall_stream_job_sub")))
+
+    def version(self) -> str:
+        """Of the job that is there, as the keeper names it."""
+        jobs: object = self.flink("/jobs/overview")["jobs"]
+        assert isinstance(jobs, list)
+        return " ".join(job["name"].rpartition(" ")[2] for job in jobs if job["state"] == "RUNNING")
+
+    def deploy(self, code: Path) -> None:
+        """Ends the keeper and starts that of another version, as people who upgrade do."""
+        self.keeper.terminate()
+        assert self.keeper.wait(20) == 0
+        self.keeper = _start_keeper(self.config, self.stack.places.logs / KEEPER_LOG, code)
+
+    def run_by_hand(self, code: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """python -m flink_jobs, of that version."""
+        command, environment = _command(self.config, code)
+        return subprocess.run(
+            [*command, *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=STARTS_WITHIN_S,
+        )
 
     def await_running(self, within_s: float = STARTS_WITHIN_S) -> None:
         def running() -> bool:
@@ -196,22 +222,26 @@ def stream_job(idle_timeout_s: float, patience_s: float) -> Iterator[StreamJob]:
             f'metrics_address = "{metrics_address}"\n'
             f"checkpoint_interval_s = 1\nidle_timeout_s = {idle_timeout_s}\npatience_s = {patience_s}\n"
         )
-        keeper = _start_keeper(config, stack.places.logs / KEEPER_LOG)
+        keeper = _start_keeper(config, stack.places.logs / KEEPER_LOG, CHECKOUT)
         producer = Producer({"bootstrap.servers": stack.kafka_bootstrap, "enable.idempotence": True, "linger.ms": 5})
-        job = StreamJob(stack, metrics_address, producer)
+        job = StreamJob(stack, metrics_address, producer, config, keeper)
         try:
             job.await_running()
             yield job
         finally:
             for tail in job._tails.values():
                 tail.close()
-            keeper.terminate()
-            assert keeper.wait(20) == 0
+            job.keeper.terminate()
+            assert job.keeper.wait(20) == 0
 
 
-def _start_keeper(config: Path, log: Path) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"PYTHONPATH": str(CHECKOUT), "JAVA_HOME": str(Tools(os.environ).java_home())}
-    python = CHECKOUT / "flink_jobs/.venv/bin/python"
+def _start_keeper(config: Path, log: Path, code: Path) -> subprocess.Popen[bytes]:
+    command, environment = _command(config, code)
     with log.open("ab") as out:
-        command = [str(python), "-m", "flink_jobs", "--config", str(config)]
         return subprocess.Popen(command, env=environment, stdout=out, stderr=out, cwd=config.parent)
+
+
+def _command(config: Path, code: Path) -> tuple[list[str], dict[str, str]]:
+    environment = os.environ | {"PYTHONPATH": str(code), "JAVA_HOME": str(Tools(os.environ).java_home())}
+    python = CHECKOUT / "flink_jobs/.venv/bin/python"
+    return [str(python), "-m", "flink_jobs", "--config", str(config)], environment

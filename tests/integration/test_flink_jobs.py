@@ -1,7 +1,10 @@
 """All rules and both windows in one real job on a real Flink, with bad records in between, and killed underneath."""
 
+import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from confluent_kafka import Message
@@ -32,12 +35,18 @@ from tests.integration.stream_sweeps import (
     steps_of,
     story,
 )
+from tests.integration.stream_versions import version
 from tests.integration.stream_windows import Window, assert_same, fleet, poison, recomputed, shuffle, windows_in
 
 pytestmark = pytest.mark.timeout(400)
 
 WINDOWS_BEGIN_S = BEGIN_S + 1_200
 KILL_BEGIN_S = BEGIN_S + 3_600
+UPGRADE_BEGIN_S = BEGIN_S + 5_400
+LOWER_SPEED = """
+from dataclasses import replace
+RULES = tuple(replace(r, raise_at=50, clear_at=45) if r.name == "HIGH_SPEED" else r for r in RULES)
+"""
 #: Longer than a busy machine stops reading one partition while it reads another.
 IDLE_TIMEOUT_S = 8.0
 PATIENCE_S = 2.0
@@ -205,6 +214,80 @@ def test_a_reading_that_is_too_late_for_its_window_is_counted(job: StreamJob) ->
     job.send(reading("LATE-001", 1, BEGIN_S - 600, {"speed_kph": 50.0}), 0)
     job.flush()
     await_until("it is counted", lambda: job.flink_metric("numLateRecordsDropped") > before, RECORDS_WITHIN_S, job.told)
+
+
+def test_another_table_of_rules_goes_on_with_the_state_of_the_one_before_it(job: StreamJob, tmp_path: Path) -> None:
+    readings, upgraded = fleet(5, UPGRADE_BEGIN_S, 150, SECOND_BOOT), Event()
+    job.send(reading("UPGRADE-1", 1, UPGRADE_BEGIN_S, {"speed_kph": 99.0}))
+    job.flush()
+    alerts, windows = job.tail("vehicle-alerts"), job.tail("vehicle-metrics")
+    alerts.until("it is raised", lambda r: bool(alerts_of(r, "UPGRADE-1")))
+    before, submissions = job.version(), 1
+    traffic = Thread(target=_send_until, args=(job, readings, upgraded))
+    traffic.start()
+    try:
+        job.deploy(version(tmp_path, "lower", rules=LOWER_SPEED))
+        await_until("it is replaced", lambda: job.version() not in ("", before), STARTS_WITHIN_S, job.told)
+        job.await_running()
+    finally:
+        upgraded.set()
+        traffic.join()
+    assert job.submissions() == submissions
+    for sequence, speed_kph in enumerate((55.0, 47.0, 44.0), 2):
+        job.send(reading("UPGRADE-1", sequence, UPGRADE_BEGIN_S + 150, {"speed_kph": speed_kph}))
+    job.send(reading("UPGRADE-2", 1, UPGRADE_BEGIN_S + 150, {"speed_kph": 50.1}))
+    job.flush()
+    records = alerts.until("by the new limit", lambda r: bool(alerts_of(r, "UPGRADE-2")))
+    records = alerts.until("it is cleared", lambda r: len(alerts_of(r, "UPGRADE-1")) >= 2)
+    assert [(a.state, raised_by(a), a.sequence) for a in alerts_of(records, "UPGRADE-1")] == [
+        (RAISED, 1, 1),
+        (CLEARED, 1, 4),
+    ]
+    expected = {k: w for k, w in recomputed(readings).items() if k[1:] in _minutes(UPGRADE_BEGIN_S, 2)}
+
+    def minutes(records: list[Message]) -> list[tuple[Window, VehicleMetrics]]:
+        return [(k, w) for k, w in windows_in(records, "WINDOW") if k[1:] in _minutes(UPGRADE_BEGIN_S, 2)]
+
+    records = windows.until("all windows", lambda r: {k for k, _ in minutes(r)} >= set(expected))
+    assert len(minutes(records)) == len(expected)
+    for key, window in minutes(records):
+        assert_same(window, expected[key])
+
+
+def test_state_that_has_no_place_any_more_is_named_and_goes_only_when_people_say_so(
+    job: StreamJob, tmp_path: Path
+) -> None:
+    job.send(reading("UPGRADE-3", 1, UPGRADE_BEGIN_S + 200, {"speed_kph": 99.0}))
+    job.flush()
+    alerts = job.tail("vehicle-alerts")
+    alerts.until("it is raised", lambda r: bool(alerts_of(r, "UPGRADE-3")))
+    job.await_checkpoint()
+    code, before = version(tmp_path, "fewer", rules=LOWER_SPEED, without_figures="payload_tons"), job.job_ids()
+    refused = job.run_by_hand(code, "upgrade")
+    assert refused.returncode == 65, refused.stdout + refused.stderr
+    reason = json.loads(refused.stdout.splitlines()[-1])["reason"]
+    lost = ["windows of 1 min by vehicle_id", "windows of 5 min by vehicle_id"]
+    assert f"has no place for: {', '.join(lost)}. Nothing was changed" in reason
+    assert job.job_ids() == before
+    done = job.run_by_hand(code, "upgrade", *(word for name in lost for word in ("--without", name)))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["replaced"] in before
+    job.send(reading("UPGRADE-3", 2, UPGRADE_BEGIN_S + 201, {"speed_kph": 10.0}))
+    job.flush()
+    records = alerts.until("it is cleared", lambda r: len(alerts_of(r, "UPGRADE-3")) >= 2)
+    assert [(a.state, raised_by(a)) for a in alerts_of(records, "UPGRADE-3")] == [(RAISED, 1), (CLEARED, 1)]
+
+
+def _send_until(job: StreamJob, readings: list[Reading], done: Event) -> None:
+    """One after the other until it is done, and then the rest."""
+    for each in readings:
+        job.send(each)
+        done.wait(0.05)
+    job.flush()
+
+
+def _minutes(begin_s: int, count: int) -> list[tuple[int, int]]:
+    return [(begin_s + 60 * minute, 60) for minute in range(count)]
 
 
 def _cruising(name: str, at_s: int) -> Reading:

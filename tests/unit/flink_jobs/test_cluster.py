@@ -7,17 +7,30 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from flink_jobs.cluster import Cluster, ClusterUnreachable, RunningJob
+from flink_jobs import cluster as module
+from flink_jobs.cluster import Cluster, ClusterUnreachable, NotStopped, RunningJob
 
 ANSWERS: dict[str, tuple[int, bytes]] = {}
+#: What comes after the first answer of a path, in turn; the last one stays.
+THEN: dict[str, list[bytes]] = {}
+ASKED: list[tuple[str, str, bytes]] = []
 
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        ASKED.append((self.command, self.path, self.rfile.read(int(self.headers.get("Content-Length", 0)))))
         code, body = ANSWERS.get(self.path, (404, b"not found"))
+        if THEN.get(self.path):
+            ANSWERS[self.path] = (code, THEN[self.path].pop(0))
         self.send_response(code)
         self.end_headers()
         self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def do_PATCH(self) -> None:
+        self.do_GET()
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -25,7 +38,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    ANSWERS.clear()
+    for kept in (ANSWERS, THEN, ASKED):
+        kept.clear()
     server = HTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield Cluster(f"127.0.0.1:{server.server_port}")
@@ -62,3 +76,60 @@ def test_what_is_no_answer_is_said(cluster: Cluster, code: int, body: bytes) -> 
 def test_a_job_manager_that_is_away_is_no_error_of_ours() -> None:
     with pytest.raises(ClusterUnreachable, match=r"/jobs/overview: .*refused"):
         Cluster("127.0.0.1:1").jobs()
+
+
+def overview(state: str) -> bytes:
+    jobs = [{"jid": "a", "name": "jobs x", "state": state, "tasks": {"running": 8, "total": 8}}]
+    return json.dumps({"jobs": jobs}).encode()
+
+
+def savepoint(status: str, operation: object = None) -> bytes:
+    return json.dumps({"status": {"id": status}, "operation": operation}).encode()
+
+
+def test_a_job_is_stopped_with_a_savepoint_and_has_ended_then(cluster: Cluster) -> None:
+    ANSWERS["/jobs/a/stop"] = (202, b'{"request-id": "t"}')
+    ANSWERS["/jobs/a/savepoints/t"] = (200, savepoint("IN_PROGRESS"))
+    THEN["/jobs/a/savepoints/t"] = [savepoint("COMPLETED", {"location": "file:/data/savepoint-1"})]
+    ANSWERS["/jobs/overview"] = (200, overview("RUNNING"))
+    THEN["/jobs/overview"] = [overview("FINISHED")]
+    assert cluster.stop("a", "file:///data") == "file:/data/savepoint-1"
+    assert cluster.jobs()[0].state == "FINISHED"
+    method, path, body = ASKED[0]
+    assert (method, path) == ("POST", "/jobs/a/stop")
+    assert json.loads(body) == {"targetDirectory": "file:///data", "drain": False, "formatType": "CANONICAL"}
+
+
+def test_a_job_that_makes_no_savepoint_is_not_stopped(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    ANSWERS["/jobs/a/stop"] = (202, b'{"request-id": "t"}')
+    failed = savepoint("COMPLETED", {"failure-cause": {"class": "CheckpointException"}})
+    ANSWERS["/jobs/a/savepoints/t"] = (200, failed)
+    with pytest.raises(NotStopped, match="CheckpointException"):
+        cluster.stop("a", "file:///data")
+    monkeypatch.setattr(module, "STOP_WITHIN_S", 0.2)
+    ANSWERS["/jobs/a/savepoints/t"] = (200, savepoint("IN_PROGRESS"))
+    with pytest.raises(NotStopped, match=r"no savepoint within 0\.2 s"):
+        cluster.stop("a", "file:///data")
+    ANSWERS["/jobs/a/stop"] = (409, b"not all tasks run")
+    with pytest.raises(NotStopped, match="not all tasks run"):
+        cluster.stop("a", "file:///data")
+
+
+def test_a_job_is_cancelled_and_has_ended_then(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    ANSWERS["/jobs/a?mode=cancel"] = (202, b"{}")
+    ANSWERS["/jobs/overview"] = (200, overview("CANCELLING"))
+    THEN["/jobs/overview"] = [overview("CANCELED")]
+    cluster.cancel("a")
+    assert ASKED[0][:2] == ("PATCH", "/jobs/a?mode=cancel")
+    ANSWERS["/jobs/overview"] = (200, overview("CANCELLING"))
+    monkeypatch.setattr(module, "STOP_WITHIN_S", 0.2)
+    with pytest.raises(ClusterUnreachable, match="job a doesn't end"):
+        cluster.cancel("a")
+
+
+@pytest.mark.parametrize(
+    ("latest", "at_s"), [({"completed": {"latest_ack_timestamp": 1_500}}, 1.5), ({"completed": None}, 0), ({}, 0)]
+)
+def test_the_time_of_the_newest_checkpoint(cluster: Cluster, latest: object, at_s: float) -> None:
+    ANSWERS["/jobs/a/checkpoints"] = (200, json.dumps({"latest": latest}).encode())
+    assert cluster.checkpointed_s("a") == at_s

@@ -11,6 +11,7 @@ from flink_jobs.keeper import (
     GaveUp,
     GiveUp,
     Keeper,
+    StateLeftBehind,
     Submission,
     SubmissionFailed,
     Submit,
@@ -39,6 +40,7 @@ def job(job_id: str, state: str = "RUNNING", name: str = f"{NAME} {VERSION}", ru
         pytest.param([job("a", "FAILED")], ("a",), GiveUp(job("a", "FAILED")), id="Flink has given it up"),
         pytest.param([job("a", "FAILED")], (), Submit(), id="it had been given up before this process began"),
         pytest.param([job("a", "FAILED"), job("b")], ("a",), Watch(job("b")), id="given up, and submitted by hand"),
+        pytest.param([job("a", name=f"{NAME} old")], (), Submit(), id="an older version is replaced"),
     ],
 )
 def test_what_to_do(jobs: Sequence[RunningJob], watched: Sequence[str], decision: Decision) -> None:
@@ -49,11 +51,15 @@ def test_what_to_do(jobs: Sequence[RunningJob], watched: Sequence[str], decision
     ("jobs", "says"),
     [
         pytest.param([job("a"), job("b")], "cancel all but one (a, b)", id="twice"),
-        pytest.param([job("a", name=f"{NAME} old")], "job a is of another version, not 0123abcd: cancel it", id="old"),
+        pytest.param(
+            [job("a", name=f"{NAME} new")],
+            "job a of version new has replaced 0123abcd: end this process",
+            id="replaced",
+        ),
     ],
 )
 def test_what_only_people_can_decide_is_said(jobs: Sequence[RunningJob], says: str) -> None:
-    decision = decide(jobs, NAME, VERSION, ())
+    decision = decide(jobs, NAME, VERSION, ("an earlier one of ours",))
     assert isinstance(decision, Wait)
     assert says in decision.reason
 
@@ -70,7 +76,10 @@ class FakeCluster:
     """``answers``: what each look sees; the last one stays."""
 
     def __init__(self, *answers: list[RunningJob] | ClusterUnreachable) -> None:
-        self.answers = list(answers)
+        self.answers, self.checkpoints = list(answers), dict[str, float]()
+
+    def checkpointed_s(self, job_id: str) -> float:
+        return self.checkpoints.get(job_id, 0.0)
 
     def jobs(self) -> list[RunningJob]:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -85,12 +94,12 @@ class FakeCluster:
 class Told:
     """The submissions and the log."""
 
-    def __init__(self, *outcomes: Submission | SubmissionFailed) -> None:
+    def __init__(self, *outcomes: Submission | SubmissionFailed | StateLeftBehind) -> None:
         self.outcomes, self.events = list(outcomes), list[tuple[str, dict[str, object]]]()
 
     def submit(self) -> Submission:
         outcome = self.outcomes.pop(0)
-        if isinstance(outcome, SubmissionFailed):
+        if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
@@ -112,7 +121,7 @@ def test_it_waits_for_the_cluster_submits_and_is_well_once_all_tasks_run() -> No
         seen.append(made.trouble)
     assert seen == ["no job manager: refused", "being submitted", "job a is RUNNING: 3 of 8 tasks run", None]
     assert made.submissions == 1
-    assert ("submitted", {"job_id": "a", "restored_from": None}) in told.events
+    assert ("submitted", {"job_id": "a", "restored_from": None, "replaced": None}) in told.events
 
 
 def test_a_job_manager_that_forgot_the_job_gets_it_again() -> None:
@@ -121,7 +130,7 @@ def test_a_job_manager_that_forgot_the_job_gets_it_again() -> None:
     for _ in range(4):
         made.look()
     assert (made.trouble, made.submissions) == (None, 1)
-    assert ("submitted", {"job_id": "b", "restored_from": "/chk-9"}) in told.events
+    assert ("submitted", {"job_id": "b", "restored_from": "/chk-9", "replaced": None}) in told.events
 
 
 def test_a_job_that_flink_gave_up_ends_the_process_with_the_cause() -> None:
@@ -129,6 +138,33 @@ def test_a_job_that_flink_gave_up_ends_the_process_with_the_cause() -> None:
     made.look()
     with pytest.raises(GaveUp, match="Flink gave up job a: cause of a"):
         made.look()
+
+
+def test_a_version_that_has_no_place_for_the_state_ends_at_once_and_is_not_tried_again() -> None:
+    told = Told(StateLeftBehind("windows of 1 min"))
+    made = keeper(FakeCluster([job("a", name=f"{NAME} old")]), told)
+    with pytest.raises(StateLeftBehind, match="windows of 1 min"):
+        made.look()
+    assert told.outcomes == []
+
+
+def test_who_has_been_replaced_does_not_replace_back() -> None:
+    told = Told(Submission("a", None))
+    made = keeper(FakeCluster([], [job("a")], [job("b", name=f"{NAME} new")]), told)
+    for _ in range(4):
+        made.look()
+    assert "has replaced 0123abcd" in str(made.trouble)
+    assert made.submissions == 1
+
+
+def test_the_time_of_the_newest_checkpoint_outlasts_the_job_manager() -> None:
+    cluster = FakeCluster([job("a")], [job("a", running=3)], [job("b")], ClusterUnreachable("refused"))
+    cluster.checkpoints = {"a": 1_000.5, "b": 0.0}
+    made = keeper(cluster, Told())
+    assert made.checkpointed_s == 0
+    for _ in range(4):
+        made.look()
+    assert made.checkpointed_s == 1_000.5
 
 
 def test_failing_submissions_are_repeated_and_not_for_ever() -> None:

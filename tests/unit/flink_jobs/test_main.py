@@ -4,15 +4,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from flink_jobs import __main__ as program
 from flink_jobs.cluster import ClusterUnreachable
-from flink_jobs.keeper import GaveUp
-from flink_jobs.settings import InvalidSettings
+from flink_jobs.keeper import GaveUp, StateLeftBehind, Submission, SubmissionFailed
+from flink_jobs.settings import InvalidSettings, Settings
 from flink_jobs.status import PortTaken
-from flink_jobs.submit import AlreadyThere, JarsMissing
+from flink_jobs.submit import AlreadyThere, JarsMissing, StateUnfit
+from flink_jobs.uids import SameName
 from pitwall import exits
 
 ROOT = Path(__file__).parents[3]
@@ -36,10 +38,56 @@ def test_a_wrong_setting_ends_it_with_the_code_for_that(config: Path, capsys: py
     assert 'unknown key "oops"' in json.loads(capsys.readouterr().out)["reason"]
 
 
+@pytest.mark.parametrize(
+    ("words", "without", "without_state"),
+    [
+        ([], [], False),
+        (["--without", "windows of 1 min", "--without", "x"], ["windows of 1 min", "x"], False),
+        (["--without-state"], [], True),
+    ],
+)
+def test_upgrade_hands_the_job_over_without_what_people_name(
+    config: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    without: list[str],
+    without_state: bool,
+) -> None:
+    def submit(settings: Settings, **chosen: object) -> Submission:
+        assert (settings.checkpoint_dir, chosen) == ("/data", {"without": without, "without_state": without_state})
+        return Submission("b", "/data/x", "a")
+
+    monkeypatch.setattr(program, "submit", submit)
+    assert program.main(["--config", str(config), "upgrade", *words]) == 0
+    assert json.loads(capsys.readouterr().out) == {"job_id": "b", "restored_from": "/data/x", "replaced": "a"}
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "raises", "reason"),
+    [
+        (65, '{"reason": "no place for x"}', StateLeftBehind, "no place for x"),
+        (1, "org.apache.X", SubmissionFailed, "exit code 1: trouble org.apache.X"),
+    ],
+)
+def test_what_a_submission_apart_says_is_told_on(
+    monkeypatch: pytest.MonkeyPatch, code: int, said: str, raises: type[Exception], reason: str
+) -> None:
+    words = [sys.executable, "-c", f"import sys; print('trouble', file=sys.stderr); print({said!r}); sys.exit({code})"]
+    real = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda _, **options: real(words, **options))
+    with pytest.raises(raises) as raised:
+        program._submit_apart(Path("x.toml"), Event())
+    assert str(raised.value) == reason
+
+
 def test_exit_codes_are_those_of_the_services() -> None:
     assert {
         GaveUp: exits.EXIT_FAILED,
         AlreadyThere: exits.EXIT_FAILED,
+        SameName: exits.EXIT_FAILED,
+        StateLeftBehind: exits.EXIT_STATE,
+        StateUnfit: exits.EXIT_STATE,
         ClusterUnreachable: exits.EXIT_MISSING,
         JarsMissing: exits.EXIT_MISSING,
         PortTaken: exits.EXIT_PORT_TAKEN,

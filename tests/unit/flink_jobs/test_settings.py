@@ -1,5 +1,6 @@
 """Settings: read from file and environment, and refused by name."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,36 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
 
 def test_a_whole_number_will_do_for_seconds(tmp_path: Path) -> None:
     assert load(tmp_path, LEAST + "idle_timeout_s = 5").idle_timeout_s == 5.0
+
+
+@pytest.mark.parametrize(
+    ("given", "local_dir", "url", "local_folder"),
+    [
+        ("/data/checkpoints", "", "file:///data/checkpoints", "/data/checkpoints"),
+        ("/data/checkpoints", "/plans", "file:///data/checkpoints", "/plans"),
+        ("s3://site-1.state/flink", "/plans", "s3://site-1.state/flink", "/plans"),
+        ("s3://site/a/b/", "/plans", "s3://site/a/b", "/plans"),
+    ],
+)
+def test_checkpoints_lie_in_a_folder_or_in_s3(given: str, local_dir: str, url: str, local_folder: str) -> None:
+    settings = Settings("127.0.0.1:9092", given, local_dir=local_dir)
+    assert (settings.checkpoint_url, settings.local_folder) == (url, Path(local_folder))
+
+
+@pytest.mark.parametrize(
+    ("checkpoint_dir", "local_dir", "says"),
+    [
+        ("s3://bucket/flink", "", "local_dir: is missing; with checkpoint_dir in S3"),
+        ("s3://bucket/flink", "plans", "local_dir: 'plans' must be an absolute path"),
+        ("s3://bucket", "/plans", "checkpoint_dir: 's3://bucket' must be s3://bucket/prefix"),
+        ("s3:///flink", "/plans", "must be s3://bucket/prefix, or an absolute path"),
+        ("s3://bucket/a?b", "/plans", "must be s3://bucket/prefix"),
+        ("hdfs://name/flink", "/plans", "checkpoint_dir: 'hdfs://name/flink' must be s3://bucket/prefix"),
+    ],
+)
+def test_a_wrong_place_for_checkpoints_is_named(checkpoint_dir: str, local_dir: str, says: str) -> None:
+    with pytest.raises(InvalidSettings, match=re.escape(says)):
+        Settings("127.0.0.1:9092", checkpoint_dir, local_dir=local_dir)
 
 
 @pytest.mark.parametrize(
