@@ -124,7 +124,11 @@ ROWS: Final = (
     Row(
         "What people see",
         (
-            Panel("Sampled to alert, p99", (("site:pitwall_alert_latency_seconds:p99", "p99"),), "s"),
+            Panel(
+                "Sampled to alert",
+                (("site:pitwall_alert_latency_seconds:p50", "p50"), ("site:pitwall_alert_latency_seconds:p99", "p99")),
+                "s",
+            ),
             Panel("Open alerts", (("pitwall_fleet_alerts_open", "{{process}}"),)),
             Panel(
                 "Unreadable or too late",
@@ -147,6 +151,20 @@ ROWS: Final = (
                 (("time() - pitwall_stream_job_checkpoint_timestamp_seconds", "{{process}}"),),
                 "s",
             ),
+            Panel(
+                "Stream job: windows' time behind",
+                (("site:pitwall_stream_job_watermark_lag_seconds:max", "watermark"),),
+                "s",
+            ),
+            Panel(
+                "Stream job: checkpoints",
+                (
+                    ("max(flink_jobmanager_job_lastCheckpointDuration) / 1000", "duration"),
+                    ("sum(increase(flink_jobmanager_job_numberOfFailedCheckpoints[5m]))", "failed"),
+                ),
+                "s",
+            ),
+            Panel("Stream job: state", (("max(flink_jobmanager_job_lastCheckpointFullSize)", "checkpoint"),), "bytes"),
             Panel(
                 "Stream job: runs, restarts",
                 (
