@@ -108,6 +108,8 @@ lock: install-python ## resolves all versions anew, after a change of pyproject.
 	@for folder in $(JAR_FOLDERS); do \
 	  rm -rf $$folder/target && mvn -q -B -f $$folder/pom.xml && (cd $$folder/target/libs && sha256sum *.jar) >$$folder/jars.sha256; \
 	done
+	@mvn -q -B -f flink_jobs/pom.xml dependency:copy@s3
+	@(cd flink_jobs/target/plugins/s3-fs-presto && sha256sum *.jar) >flink_jobs/s3.sha256
 
 .PHONY: bench
 bench: install ## measures; a table here, JSON under .pitwall/bench/

@@ -5,12 +5,16 @@
 
 FROM maven:3.9.11-eclipse-temurin-17 AS jars
 WORKDIR /build
-COPY flink_jobs/pom.xml flink_jobs/jars.sha256 flink_jobs/
+COPY flink_jobs/pom.xml flink_jobs/jars.sha256 flink_jobs/s3.sha256 flink_jobs/
 COPY flink_jobs/src flink_jobs/src
 COPY proto/haul/telemetry proto/haul/telemetry
 RUN ["mvn", "--batch-mode", "--quiet", "--file", "flink_jobs/pom.xml"]
 WORKDIR /build/flink_jobs/target/libs
 RUN ["sha256sum", "--check", "--quiet", "/build/flink_jobs/jars.sha256"]
+# For a checkpoint_dir in S3.
+WORKDIR /build/flink_jobs/target/plugins/s3-fs-presto
+RUN ["mvn", "--batch-mode", "--quiet", "--file", "/build/flink_jobs/pom.xml", "dependency:copy@s3"]
+RUN ["sha256sum", "--check", "--quiet", "/build/flink_jobs/s3.sha256"]
 
 # The full image: some of PyFlink's packages come as sources, and one of them is in C.
 FROM python:3.11.14-bookworm AS packages
@@ -31,7 +35,8 @@ RUN groupadd --gid 10001 pitwall \
 COPY --from=java /opt/java/openjdk /opt/java/openjdk
 COPY --from=packages /opt/flink /opt/flink
 ENV JAVA_HOME=/opt/java/openjdk FLINK_HOME=/opt/flink/lib/python3.11/site-packages/pyflink
-ENV PATH=/opt/flink/bin:$FLINK_HOME/bin:$JAVA_HOME/bin:$PATH PYTHONPATH=/app
+COPY --from=jars /build/flink_jobs/target/plugins/s3-fs-presto $FLINK_HOME/plugins/s3-fs-presto
+ENV PATH=/opt/flink/bin:$FLINK_HOME/bin:$JAVA_HOME/bin:$PATH PYTHONPATH=/app FLINK_PLUGINS_DIR=$FLINK_HOME/plugins
 # What Flink's scripts write beside their output goes where a read-only root lets them.
 ENV FLINK_LOG_DIR=/tmp FLINK_PID_DIR=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app

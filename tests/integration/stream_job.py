@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from haul.telemetry.v1.telemetry_pb2 import Reading
@@ -24,6 +25,8 @@ STARTS_WITHIN_S = 120.0
 #: For records to come out of the job that runs. They take less than a second, windows a checkpoint more.
 RECORDS_WITHIN_S = 60.0
 KEEPER_LOG = "stream-jobs.log"
+#: Options of a stack with servers alone.
+NOTHING_ELSE: dict[str, object] = {"vehicles": 0, "gateways": 0, "command_services": 0, "picture": False}
 _POLL_S = 0.1
 _RECORDS_TOLD = 12
 
@@ -59,6 +62,8 @@ class StreamJob:
     producer: Producer
     config: Path
     keeper: subprocess.Popen[bytes]
+    #: Of the keeper, beside ours.
+    environment: Mapping[str, str]
     _tails: dict[str, "Tail"] = field(default_factory=dict)
 
     @property
@@ -125,6 +130,11 @@ class StreamJob:
         text = get(self.metrics_address, "/metrics")[1].decode()
         return int(next(line.split()[1] for line in text.splitlines() if line.startswith("pitwall_stream_job_sub")))
 
+    def log(self) -> list[dict[str, object]]:
+        """What the keepers have said, a line each; what Java has said in between is left out."""
+        lines = (self.stack.places.logs / KEEPER_LOG).read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith('{"timestamp"')]
+
     def version(self) -> str:
         """Of the job that is there, as the keeper names it."""
         jobs: object = self.flink("/jobs/overview")["jobs"]
@@ -135,11 +145,11 @@ class StreamJob:
         """Ends the keeper and starts that of another version, as people who upgrade do."""
         self.keeper.terminate()
         assert self.keeper.wait(20) == 0
-        self.keeper = _start_keeper(self.config, self.stack.places.logs / KEEPER_LOG, code)
+        self.keeper = _start_keeper(self.config, self.stack.places.logs / KEEPER_LOG, code, self.environment)
 
     def run_by_hand(self, code: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         """python -m flink_jobs, of that version."""
-        command, environment = _command(self.config, code)
+        command, environment = _command(self.config, code, self.environment)
         return subprocess.run(
             [*command, *arguments],
             env=environment,
@@ -211,37 +221,46 @@ def _shown(message: Message) -> str:
 @contextmanager
 def stream_job(idle_timeout_s: float, patience_s: float) -> Iterator[StreamJob]:
     """Kafka and Flink of its own, and the keeper as a child, in its own environment as in production."""
-    nothing: dict[str, object] = {"vehicles": 0, "gateways": 0, "command_services": 0, "picture": False}
-    with running("streams", servers=frozenset({Server.KAFKA, Server.FLINK}), **nothing) as stack:
-        ensure_topics(stack.kafka_bootstrap, TOPICS)
-        config, metrics_address = stack.places.config / "stream-jobs.toml", stack.address("stream-jobs-metrics")
-        config.write_text(
-            f'kafka_bootstrap = "{stack.kafka_bootstrap}"\n'
-            f'flink_address = "{stack.address("flink")}"\n'
-            f'checkpoint_dir = "{stack.places.data}/flink/checkpoints"\n'
-            f'metrics_address = "{metrics_address}"\n'
-            f"checkpoint_interval_s = 1\nidle_timeout_s = {idle_timeout_s}\npatience_s = {patience_s}\n"
-        )
-        keeper = _start_keeper(config, stack.places.logs / KEEPER_LOG, CHECKOUT)
-        producer = Producer({"bootstrap.servers": stack.kafka_bootstrap, "enable.idempotence": True, "linger.ms": 5})
-        job = StreamJob(stack, metrics_address, producer, config, keeper)
-        try:
-            job.await_running()
+    with running("streams", servers=frozenset({Server.KAFKA, Server.FLINK}), **NOTHING_ELSE) as stack:
+        settings = f"idle_timeout_s = {idle_timeout_s}\npatience_s = {patience_s}\n"
+        with kept(stack, f'checkpoint_dir = "{stack.places.data}/flink/checkpoints"\n{settings}') as job:
             yield job
-        finally:
-            for tail in job._tails.values():
-                tail.close()
-            job.keeper.terminate()
-            assert job.keeper.wait(20) == 0
 
 
-def _start_keeper(config: Path, log: Path, code: Path) -> subprocess.Popen[bytes]:
-    command, environment = _command(config, code)
+@contextmanager
+def kept(
+    stack: RunningStack, settings: str, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[StreamJob]:
+    """The job on this stack's Flink. settings: TOML, beside the addresses."""
+    ensure_topics(stack.kafka_bootstrap, TOPICS)
+    config, metrics_address = stack.places.config / "stream-jobs.toml", stack.address("stream-jobs-metrics")
+    config.write_text(
+        f'kafka_bootstrap = "{stack.kafka_bootstrap}"\n'
+        f'flink_address = "{stack.address("flink")}"\n'
+        f'metrics_address = "{metrics_address}"\n'
+        f"checkpoint_interval_s = 1\n{settings}"
+    )
+    producer = Producer({"bootstrap.servers": stack.kafka_bootstrap, "enable.idempotence": True, "linger.ms": 5})
+    keeper = _start_keeper(config, stack.places.logs / KEEPER_LOG, CHECKOUT, environment)
+    job = StreamJob(stack, metrics_address, producer, config, keeper, environment)
+    try:
+        job.await_running()
+        yield job
+    finally:
+        for tail in job._tails.values():
+            tail.close()
+        job.keeper.terminate()
+        assert job.keeper.wait(20) == 0
+
+
+def _start_keeper(config: Path, log: Path, code: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    command, whole = _command(config, code, environment)
     with log.open("ab") as out:
-        return subprocess.Popen(command, env=environment, stdout=out, stderr=out, cwd=config.parent)
+        return subprocess.Popen(command, env=whole, stdout=out, stderr=out, cwd=config.parent)
 
 
-def _command(config: Path, code: Path) -> tuple[list[str], dict[str, str]]:
-    environment = os.environ | {"PYTHONPATH": str(code), "JAVA_HOME": str(Tools(os.environ).java_home())}
+def _command(config: Path, code: Path, environment: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    own = {"PYTHONPATH": str(code), "JAVA_HOME": str(Tools(os.environ).java_home())}
+    whole = os.environ | own | dict(environment)
     python = CHECKOUT / "flink_jobs/.venv/bin/python"
-    return [str(python), "-m", "flink_jobs", "--config", str(config)], environment
+    return [str(python), "-m", "flink_jobs", "--config", str(config)], whole

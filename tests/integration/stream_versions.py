@@ -6,6 +6,12 @@ from pathlib import Path
 
 from deploy.local.tools import CHECKOUT
 
+#: Raises at another speed; clears at another too.
+LOWER_SPEED = """
+from dataclasses import replace
+RULES = tuple(replace(r, raise_at=50, clear_at=45) if r.name == "HIGH_SPEED" else r for r in RULES)
+"""
+
 
 def version(folder: Path, name: str, *, rules: str = "", without_figures: str = "") -> Path:
     """A folder for PYTHONPATH.

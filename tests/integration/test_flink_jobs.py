@@ -35,7 +35,7 @@ from tests.integration.stream_sweeps import (
     steps_of,
     story,
 )
-from tests.integration.stream_versions import version
+from tests.integration.stream_versions import LOWER_SPEED, version
 from tests.integration.stream_windows import Window, assert_same, fleet, poison, recomputed, shuffle, windows_in
 
 pytestmark = pytest.mark.timeout(400)
@@ -43,10 +43,6 @@ pytestmark = pytest.mark.timeout(400)
 WINDOWS_BEGIN_S = BEGIN_S + 1_200
 KILL_BEGIN_S = BEGIN_S + 3_600
 UPGRADE_BEGIN_S = BEGIN_S + 5_400
-LOWER_SPEED = """
-from dataclasses import replace
-RULES = tuple(replace(r, raise_at=50, clear_at=45) if r.name == "HIGH_SPEED" else r for r in RULES)
-"""
 #: Longer than a busy machine stops reading one partition while it reads another.
 IDLE_TIMEOUT_S = 8.0
 PATIENCE_S = 2.0
