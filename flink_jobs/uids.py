@@ -57,7 +57,7 @@ def _uid(operator: Operator) -> str | None:
     if kind.startswith("OverAggregate"):
         functions = [function for function, _ in _calls(operator)]
         return f"per vehicle: {' '.join(dict.fromkeys(functions))}{_made_of(functions)}"
-    if kind.startswith("GlobalWindowAggregate"):
+    if kind.startswith(("GlobalWindowAggregate", "WindowAggregate")):
         return _of_windows(operator)
     return kind
 
