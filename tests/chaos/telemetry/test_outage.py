@@ -16,7 +16,7 @@ from tests.chaos.telemetry.judge import Judge
 from tests.chaos.telemetry.lengths import AWAY_S
 from tests.chaos.telemetry.yard import GATEWAYS, VEHICLES, WITHIN_S, metric, until
 from tests.integration.stacks import RunningStack, running
-from tests.support.picture import fleet_view
+from tests.support.picture import View, fleet_view
 from tests.support.plant import Plant
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_200)]
@@ -40,14 +40,9 @@ def stack() -> Iterator[RunningStack]:
 def test_after_an_outage_live_readings_come_first_and_nothing_is_missing(stack: RunningStack) -> None:
     agents, fleet = stack.address("agents-metrics"), stack.address("fleet-1").replace("127.0.0.1", "localhost")
     judge = Judge(stack.kafka_bootstrap, [Plant(stack.places.plant)], from_the_beginning=True)
-    most_gaps = 0
     with fleet_view(stack.home, fleet) as view:
-
-        def look_at_gaps() -> None:
-            nonlocal most_gaps
-            most_gaps = max(most_gaps, len(view.gaps()[0]))
-
-        until(lambda: metric(agents, "pitwall_agent_vehicles_connected") == VEHICLES, "all are connected")
+        meanwhile = Meanwhile(view, agents)
+        until(meanwhile.all_connected, "all are connected")
         judge.await_all(WITHIN_S)
         until(lambda: view.gaps() == ([], False), "nothing is missing before")
         for gateway in GATEWAYS:
@@ -58,8 +53,10 @@ def test_after_an_outage_live_readings_come_first_and_nothing_is_missing(stack: 
         judge.each = young.take
         with ThreadPoolExecutor() as pool:
             list(pool.map(stack.supervisor.start, GATEWAYS))
-        verdict, _ = judge.await_all(COMPLETE_WITHIN_S, look_at_gaps)
+        started_s = young.elapsed_s
+        verdict, _ = judge.await_all(COMPLETE_WITHIN_S, meanwhile.look)
         complete_s = young.elapsed_s
+        meanwhile.look()
         until(lambda: judge.look(0.1) >= 0 and len(young.first_s) == VEHICLES, "a young one of each", LIVE_WITHIN_S)
         judge.close()
         until(lambda: view.gaps() == ([], False), "nothing is missing", max(0.0, COMPLETE_WITHIN_S - complete_s))
@@ -68,34 +65,52 @@ def test_after_an_outage_live_readings_come_first_and_nothing_is_missing(stack: 
     first_s = sorted(young.first_s.values())
     say(
         f"{VEHICLES} vehicles without a gateway for {AWAY_S:.0f} s at {RATE_HZ:g} Hz, {behind:,.0f} readings behind. "
-        f"From when both are being started: a live reading of each, younger than {YOUNG_S:g} s, within "
+        f"Both gateways are up again {started_s:.1f} s after they are started, all vehicles connected after "
+        f"{meanwhile.connected_s - young.since_s:.1f} s; a live reading of each, younger than {YOUNG_S:g} s, within "
         f"{first_s[-1]:.1f} s (half of them {first_s[len(first_s) // 2]:.1f} s); history complete in "
-        f"{complete_s:.1f} s; ListGaps empty at {listed_s:.1f} s ({most_gaps} gaps at most meanwhile, {len(filled)} "
-        f"told as filled); {verdict.figures}"
+        f"{complete_s:.1f} s; ListGaps empty at {listed_s:.1f} s ({meanwhile.most_gaps} gaps at most meanwhile, "
+        f"{len(filled)} told as filled); {verdict.figures}"
     )
     assert behind >= 0.9 * VEHICLES * AWAY_S * RATE_HZ
     assert verdict.complete, str(verdict)
     assert first_s[-1] <= LIVE_WITHIN_S
     assert complete_s <= COMPLETE_WITHIN_S
-    assert most_gaps > 0, "a list that is always empty says nothing"
+    assert meanwhile.most_gaps > 0, "a list that is always empty says nothing"
     assert young.backfilled >= 0.8 * behind, "what had waited is marked as such"
+
+
+class Meanwhile:
+    """How the way back looks from outside. `connected_s`: when all vehicles were, Unix seconds; 0 before."""
+
+    def __init__(self, view: View, agents: str) -> None:
+        self._view, self._agents = view, agents
+        self.most_gaps = 0
+        self.connected_s = 0.0
+
+    def all_connected(self) -> bool:
+        return metric(self._agents, "pitwall_agent_vehicles_connected") == VEHICLES
+
+    def look(self) -> None:
+        self.most_gaps = max(self.most_gaps, len(self._view.gaps()[0]))
+        if not self.connected_s and self.all_connected():
+            self.connected_s = time.time()
 
 
 class Young:
     """When the first live reading of each vehicle came that was young, seconds after `since_s`, Unix seconds."""
 
     def __init__(self, since_s: float) -> None:
-        self._since_s = since_s
+        self.since_s = since_s
         self.first_s: dict[str, float] = {}
         self.backfilled = 0
 
     @property
     def elapsed_s(self) -> float:
-        return time.time() - self._since_s
+        return time.time() - self.since_s
 
     def take(self, reading: Reading) -> None:
         self.backfilled += reading.backfilled
         received_s = reading.received_time.ToNanoseconds() / 1e9
         old_s = received_s - reading.event_time.ToNanoseconds() / 1e9
-        if not reading.backfilled and received_s > self._since_s and old_s < YOUNG_S:
-            self.first_s.setdefault(reading.vehicle_id, received_s - self._since_s)
+        if not reading.backfilled and received_s > self.since_s and old_s < YOUNG_S:
+            self.first_s.setdefault(reading.vehicle_id, received_s - self.since_s)
