@@ -142,9 +142,10 @@ class StreamJob:
         return " ".join(job["name"].rpartition(" ")[2] for job in jobs if job["state"] == "RUNNING")
 
     def deploy(self, code: Path) -> None:
-        """Ends the keeper and starts that of another version, as people who upgrade do."""
-        self.keeper.terminate()
-        assert self.keeper.wait(20) == 0
+        """Ends the keeper, where it hasn't ended, and starts that of another version, as people who upgrade do."""
+        if self.keeper.poll() is None:
+            self.keeper.terminate()
+            assert self.keeper.wait(20) == 0
         self.keeper = _start_keeper(self.config, self.stack.places.logs / KEEPER_LOG, code, self.environment)
 
     def run_by_hand(self, code: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -13,10 +13,11 @@ RULES = tuple(replace(r, raise_at=50, clear_at=45) if r.name == "HIGH_SPEED" els
 """
 
 
-def version(folder: Path, name: str, *, rules: str = "", without_figures: str = "") -> Path:
+def version(folder: Path, name: str, *, rules: str = "", without_figures: str = "", failing_on: str = "") -> Path:
     """A folder for PYTHONPATH.
 
     rules: Python that makes another RULES of RULES. without_figures: the quantity whose row in FIGURES goes.
+    failing_on: a vehicle whose readings end the job's tasks.
     """
     code = folder / name
     skipped = shutil.ignore_patterns(".venv", "target", "__pycache__")
@@ -26,8 +27,14 @@ def version(folder: Path, name: str, *, rules: str = "", without_figures: str = 
     with (code / "flink_jobs/rules.py").open("a") as file:
         file.write(f"\n{rules}\n")
     if without_figures:
-        metrics = code / "flink_jobs/metrics_sql.py"
-        text, changes = re.subn(rf'    Figures\("{without_figures}".*\n', "", metrics.read_text())
-        assert changes == 1
-        metrics.write_text(text)
+        _change(code / "flink_jobs/metrics_sql.py", rf'    Figures\("{without_figures}".*\n', "")
+    if failing_on:
+        divided = f"1 / CASE WHEN vehicle_id = '{failing_on}' THEN 0 ELSE 1 END = 1"
+        _change(code / "flink_jobs/readings_sql.py", "(WHERE undecodable IS NULL)", rf"\1 AND {divided}")
     return code
+
+
+def _change(file: Path, pattern: str, to: str) -> None:
+    text, changes = re.subn(pattern, to, file.read_text())
+    assert changes == 1, (file, pattern)
+    file.write_text(text)

@@ -11,6 +11,7 @@ from confluent_kafka import Message
 from haul.telemetry.v1.metrics_pb2 import VehicleMetrics
 from haul.telemetry.v1.telemetry_pb2 import Reading
 
+from deploy.local.tools import CHECKOUT
 from pitwall.kafka_topics import TELEMETRY
 from tests.integration.stream_job import (
     RECORDS_WITHIN_S,
@@ -272,6 +273,32 @@ def test_state_that_has_no_place_any_more_is_named_and_goes_only_when_people_say
     job.flush()
     records = alerts.until("it is cleared", lambda r: len(alerts_of(r, "UPGRADE-3")) >= 2)
     assert [(a.state, raised_by(a)) for a in alerts_of(records, "UPGRADE-3")] == [(RAISED, 1), (CLEARED, 1)]
+
+
+@pytest.mark.chaos
+def test_a_version_that_fails_is_given_up_loudly_and_the_one_before_goes_on_from_its_state(
+    job: StreamJob, tmp_path: Path
+) -> None:
+    job.send(reading("UPGRADE-4", 1, UPGRADE_BEGIN_S + 300, {"speed_kph": 99.0}))
+    job.flush()
+    alerts, before = job.tail("vehicle-alerts"), job.version()
+    alerts.until("it is raised", lambda r: bool(alerts_of(r, "UPGRADE-4")))
+    job.deploy(version(tmp_path, "failing", failing_on="FAIL-1"))
+    await_until("it is replaced", lambda: job.version() not in ("", before), STARTS_WITHIN_S, job.told)
+    job.await_running()
+    job.send(reading("FAIL-1", 1, UPGRADE_BEGIN_S + 301, {"speed_kph": 1.0}))
+    job.flush()
+    assert job.keeper.wait(STARTS_WITHIN_S) == 1
+    last = job.log()[-1]
+    assert last["event"] == "given up"
+    assert "Flink gave up job" in str(last["reason"])
+    assert "/ by zero" in str(last["reason"])
+    job.deploy(CHECKOUT)
+    job.await_running()
+    job.send(reading("UPGRADE-4", 2, UPGRADE_BEGIN_S + 302, {"speed_kph": 10.0}))
+    job.flush()
+    records = alerts.until("it is cleared", lambda r: len(steps_of(r, "UPGRADE-4")) >= 2)
+    assert [(a.state, raised_by(a)) for a in steps_of(records, "UPGRADE-4")] == [(RAISED, 1), (CLEARED, 1)]
 
 
 def _send_until(job: StreamJob, readings: list[Reading], done: Event) -> None:
