@@ -5,6 +5,8 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from pitwall.kafka_producer import LIBRARY_LOG_LEVEL
@@ -17,11 +19,16 @@ ADMIN_TIMEOUT_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """`retention_days` by record time."""
+    """`retention_days` by record time. Compacted: each key's last record stays, a deletion for `retention_days`."""
 
     name: str
     partitions: int
     retention_days: int
+    compacted: bool = False
+
+    @property
+    def cleanup_policy(self) -> str:
+        return "compact" if self.compacted else "delete"
 
 
 TELEMETRY: Final = Topic("vehicle-telemetry", 3, 14)
@@ -31,8 +38,10 @@ STATUS_CHANGE: Final = Topic("vehicle-status-change", 1, 30)
 #: As long as a stop is remembered (stop_retention, 90 days).
 COMMANDS: Final = Topic("vehicle-commands", 1, 90)
 DEAD_LETTER: Final = Topic("dead-letter-topic", 1, 30)
+#: The whole registry, always.
+REGISTRY: Final = Topic("vehicle-registry", 1, 30, compacted=True)
 
-TOPICS: Final = (TELEMETRY, ALERTS, METRICS, STATUS_CHANGE, COMMANDS, DEAD_LETTER)
+TOPICS: Final = (TELEMETRY, ALERTS, METRICS, STATUS_CHANGE, COMMANDS, DEAD_LETTER, REGISTRY)
 
 # A reader that was away as long as a vehicle still finds what the vehicle brings back with it.
 assert all(topic.retention_days > OUTBOX_RETENTION_DAYS for topic in TOPICS)
@@ -51,22 +60,44 @@ def ensure_topics(
 ) -> list[str]:
     """Creates what is missing and returns those names. Repeat freely. Blocks: for a one-shot process.
 
-    Raises TopicError where Kafka can't be reached, refuses, or has a topic with another number of partitions: more
-    partitions would send a vehicle's key elsewhere and break its order, so that is a decision for people.
+    Raises TopicError where Kafka can't be reached, refuses, or has a topic with another number of partitions (more
+    would send a vehicle's key elsewhere and break its order) or another cleanup policy (compacted, a topic of readings
+    loses all but the last of each vehicle): those are decisions for people.
     """
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": LIBRARY_LOG_LEVEL})
     try:
         existing = admin.list_topics(timeout=timeout_s).topics
     except KafkaException as error:
         raise TopicError(f"Kafka at {bootstrap} does not answer: {error.args[0].str()}; start it first") from error
-    for topic in topics:
-        if topic.name in existing:
-            _check(topic, len(existing[topic.name].partitions))
+    there = [topic for topic in topics if topic.name in existing]
+    for topic in there:
+        _check_partitions(topic, len(existing[topic.name].partitions))
+    for topic, policy in zip(there, _cleanup_policies(admin, there, timeout_s), strict=True):
+        _check_cleanup(topic, policy)
     missing = [topic for topic in topics if topic.name not in existing]
     return [topic.name for topic in missing if _created(admin, topic, replication, timeout_s)]
 
 
-def _check(topic: Topic, partitions: int) -> None:
+def _cleanup_policies(admin: AdminClient, topics: list[Topic], timeout_s: float) -> list[str]:
+    resources = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics]
+    if not resources:
+        return []
+    futures = admin.describe_configs(resources, request_timeout=timeout_s)
+    try:
+        return [str(futures[resource].result(timeout_s)["cleanup.policy"].value) for resource in resources]
+    except KafkaException as error:
+        raise TopicError(f"Kafka does not say how its topics are kept: {error.args[0].str()}") from error
+
+
+def _check_cleanup(topic: Topic, policy: str) -> None:
+    if policy != topic.cleanup_policy:
+        raise TopicError(
+            f"{topic.name} has cleanup.policy={policy}, {topic.cleanup_policy} is wanted; set it with kafka-configs.sh "
+            f"--alter --topic {topic.name} --add-config cleanup.policy={topic.cleanup_policy}"
+        )
+
+
+def _check_partitions(topic: Topic, partitions: int) -> None:
     if partitions != topic.partitions:
         raise TopicError(
             f"{topic.name} has {partitions} partitions, {topic.partitions} are wanted; "
@@ -88,8 +119,9 @@ def _created(admin: AdminClient, topic: Topic, replication: int, timeout_s: floa
 
 def topic_config(topic: Topic, replication: int) -> dict[str, str]:
     """With three replicas a record is acknowledged when two have it."""
+    kept = "delete.retention.ms" if topic.compacted else "retention.ms"
     return {
-        "retention.ms": str(topic.retention_days * DAY_MS),
-        "cleanup.policy": "delete",
+        kept: str(topic.retention_days * DAY_MS),
+        "cleanup.policy": topic.cleanup_policy,
         "min.insync.replicas": str(2 if replication >= 3 else 1),
     }

@@ -7,7 +7,7 @@ FROM maven:3.9.11-eclipse-temurin-17 AS jars
 WORKDIR /build
 COPY flink_jobs/pom.xml flink_jobs/jars.sha256 flink_jobs/s3.sha256 flink_jobs/
 COPY flink_jobs/src flink_jobs/src
-COPY proto/haul/telemetry proto/haul/telemetry
+COPY proto/haul proto/haul
 RUN ["mvn", "--batch-mode", "--quiet", "--file", "flink_jobs/pom.xml"]
 WORKDIR /build/flink_jobs/target/libs
 RUN ["sha256sum", "--check", "--quiet", "/build/flink_jobs/jars.sha256"]

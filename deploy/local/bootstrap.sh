@@ -55,7 +55,7 @@ jars_stamped() { [ "$(cat "$1/target/$STAMP" 2>/dev/null)" = "$(jars_hash "$1")"
 # What they come from: named versions, and for the jar of our own its sources and the contract.
 jars_hash() {
   local sources=()
-  [ -d "$1/src" ] && mapfile -t sources < <(find "$1/src" proto/haul/telemetry -type f | LC_ALL=C sort)
+  [ -d "$1/src" ] && mapfile -t sources < <(find "$1/src" proto/haul -type f | LC_ALL=C sort)
   hash_of "$1/pom.xml" "$1/jars.sha256" "${sources[@]}"
 }
 

@@ -14,6 +14,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from cryptography import x509
 from haul.command.v1 import event_pb2
+from haul.fleet.v1 import registry_pb2
 from haul.telemetry.v1 import alert_pb2, metrics_pb2, telemetry_pb2
 
 from command_service.config import CommandSettings
@@ -269,7 +270,7 @@ def test_the_kafka_page_shows_each_topic_as_what_is_in_it() -> None:
     assert set(shown) == {topic.name for topic in TOPICS} - {DEAD_LETTER.name}
     messages = {
         message.full_name
-        for module in (telemetry_pb2, alert_pb2, metrics_pb2, event_pb2)
+        for module in (telemetry_pb2, alert_pb2, metrics_pb2, event_pb2, registry_pb2)
         for message in module.DESCRIPTOR.message_types_by_name.values()
     }
     assert set(shown.values()) <= messages

@@ -208,13 +208,22 @@ def test_topics_are_made_with_their_partitions_and_retention(kafka: RunningStack
     configs = {resource.name: future.result(WITHIN_S) for resource, future in admin.describe_configs(resources).items()}
     for topic in TOPICS:
         assert len(described[topic.name].partitions) == topic.partitions
-        assert int(configs[topic.name]["retention.ms"].value) == topic.retention_days * 86_400_000
+        assert configs[topic.name]["cleanup.policy"].value == topic.cleanup_policy
+        kept = "delete.retention.ms" if topic.compacted else "retention.ms"
+        assert int(configs[topic.name][kept].value) == topic.retention_days * 86_400_000
 
 
 def test_a_topic_with_other_partitions_is_refused_by_name(kafka: RunningStack) -> None:
     ensure_topics(kafka.kafka_bootstrap)
     with pytest.raises(TopicError, match="vehicle-commands has 1 partitions, 2 are wanted"):
         ensure_topics(kafka.kafka_bootstrap, (Topic("vehicle-commands", 2, 90),))
+
+
+def test_a_topic_with_another_cleanup_policy_is_refused_with_the_mend(kafka: RunningStack) -> None:
+    ensure_topics(kafka.kafka_bootstrap)
+    wrong = "vehicle-registry has cleanup.policy=compact, delete is wanted; .* --add-config cleanup.policy=delete"
+    with pytest.raises(TopicError, match=wrong):
+        ensure_topics(kafka.kafka_bootstrap, (Topic("vehicle-registry", 1, 30),))
 
 
 def test_kafka_that_does_not_answer_is_named() -> None:

@@ -416,6 +416,7 @@ def test_topics_are_those_of_the_contract() -> None:
         "vehicle-status-change": 1,
         "vehicle-commands": 1,
         "dead-letter-topic": 1,
+        "vehicle-registry": 1,
     }
     assert min(topic.retention_days for topic in TOPICS) > OUTBOX_RETENTION_DAYS
 
@@ -423,3 +424,12 @@ def test_topics_are_those_of_the_contract() -> None:
 @pytest.mark.parametrize(("replication", "in_sync"), [(1, "1"), (2, "1"), (3, "2"), (5, "2")])
 def test_with_three_replicas_two_must_have_a_record(replication: int, in_sync: str) -> None:
     assert topic_config(TOPICS[0], replication)["min.insync.replicas"] == in_sync
+
+
+def test_the_registry_alone_is_kept_by_key_and_its_deletions_as_long_as_other_records() -> None:
+    configs = {topic.name: topic_config(topic, 1) for topic in TOPICS}
+    registry = configs.pop("vehicle-registry")
+    assert (registry["cleanup.policy"], registry["delete.retention.ms"]) == ("compact", str(30 * 86_400_000))
+    assert "retention.ms" not in registry
+    assert {config["cleanup.policy"] for config in configs.values()} == {"delete"}
+    assert all("delete.retention.ms" not in config for config in configs.values())
