@@ -45,8 +45,11 @@ def compose(kafka: Kafka, rules: Sequence[Rule] = RULES) -> Job:
     return Job(
         declarations=(
             readings_sql.NOVELTY,
+            *alerts_sql.FUNCTIONS,
             tables_sql.PATIENCE,
             tables_sql.readings(kafka, quantities),
+            tables_sql.status_changes(kafka),
+            tables_sql.registry(kafka),
             tables_sql.alerts(kafka),
             tables_sql.metrics(kafka, metrics_sql.names()),
             tables_sql.dead_letters(kafka),
@@ -54,5 +57,5 @@ def compose(kafka: Kafka, rules: Sequence[Rule] = RULES) -> Job:
             *alerts_sql.views(rules),
             *metrics_sql.views(),
         ),
-        inserts=(alerts_sql.insert_alerts(), metrics_sql.insert_metrics(), readings_sql.insert_dead_letters()),
+        inserts=(alerts_sql.insert_alerts(rules), metrics_sql.insert_metrics(), readings_sql.insert_dead_letters()),
     )

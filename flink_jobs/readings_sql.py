@@ -4,14 +4,11 @@ from collections.abc import Iterable
 from typing import Final
 
 from flink_jobs.sql import headers, lines, literal
-from flink_jobs.tables_sql import TELEMETRY
+from flink_jobs.tables_sql import REGISTRY, STATUS_CHANGES, TELEMETRY
 
 #: 0: a repeat, 1: new but late, 2: ahead of all that came before it; see src/main/java/pitwall/flink/Novelty.java.
 NOVELTY: Final = "CREATE TEMPORARY FUNCTION novelty AS 'pitwall.flink.Novelty'"
 
-_PLACE: Final = (
-    f"{literal(TELEMETRY + ':')} || CAST(record_partition AS STRING) || ':' || CAST(record_offset AS STRING)"
-)
 _NOW: Final = "DATE_FORMAT(CURRENT_TIMESTAMP, 'yyyy-MM-dd''T''HH:mm:ss.SSS''Z''')"
 
 
@@ -37,20 +34,30 @@ WHERE novelty > 0"""
 
 
 def insert_dead_letters() -> str:
-    """The headers are those of the gateway's dead letters (ingest_gateway/dead_letters.py)."""
+    """Of all three topics. The headers are those of the gateway's dead letters (ingest_gateway/dead_letters.py)."""
+    return "INSERT INTO dead_letters\n" + "\nUNION ALL\n".join(
+        (
+            _dead_letters("readings", TELEMETRY, "haul.telemetry.v1.Reading"),
+            _dead_letters("status_changes", STATUS_CHANGES, "haul.telemetry.v1.StatusChange"),
+            _dead_letters("registry", REGISTRY, "haul.fleet.v1.RegistryEntry"),
+        )
+    )
+
+
+def _dead_letters(table: str, topic: str, message: str) -> str:
+    place = f"{literal(topic + ':')} || CAST(record_partition AS STRING) || ':' || CAST(record_offset AS STRING)"
     where = {
-        "ce_type": literal("haul.telemetry.v1.Reading"),
-        "ce_id": _PLACE,
+        "ce_type": literal(message),
+        "ce_id": place,
         "ce_source": literal("flink_jobs"),
         "ce_time": _NOW,
         "content-type": literal("application/octet-stream"),
-        "dl_where": _PLACE,
+        "dl_where": place,
         "dl_reason": "undecodable.reason",
         "dl_message": "undecodable.explanation",
         "dl_time": _NOW,
     }
-    return f"""INSERT INTO dead_letters
-SELECT record_key, undecodable.record,
+    return f"""SELECT record_key, undecodable.record,
   {headers(where)}
-FROM readings
+FROM {table}
 WHERE undecodable IS NOT NULL"""

@@ -1,4 +1,4 @@
-"""The Kafka topics as tables: one that the job reads, three that it writes. Columns are the fields of the records."""
+"""The Kafka topics as tables: three that the job reads, three that it writes. Columns are the fields of the records."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,6 +7,8 @@ from typing import Final
 from flink_jobs.sql import lines, options
 
 TELEMETRY: Final = "vehicle-telemetry"
+STATUS_CHANGES: Final = "vehicle-status-change"
+REGISTRY: Final = "vehicle-registry"
 ALERTS: Final = "vehicle-alerts"
 METRICS: Final = "vehicle-metrics"
 DEAD_LETTERS: Final = "dead-letter-topic"
@@ -20,8 +22,14 @@ PATIENCE: Final = "CREATE TEMPORARY FUNCTION patience AS 'pitwall.flink.Patience
 TRANSACTION_TIMEOUT_S: Final = 900
 #: Without these fields a record is no reading.
 REQUIRED: Final = ("vehicle_id", "boot_epoch", "sequence", "event_time")
+STATUS_REQUIRED: Final = ("change_id", "vehicle_id", "boot_epoch", "event_time", "connectivity")
+REGISTRY_REQUIRED: Final = ("vehicle_id",)
 
 _TIMESTAMP: Final = "ROW<`seconds` BIGINT, `nanos` INT>"
+ZONE: Final = "ROW<`name` STRING, `corners` ARRAY<ROW<`latitude_degrees` DOUBLE, `longitude_degrees` DOUBLE>>>"
+_UNDECODABLE: Final = "`undecodable` ROW<`record` BYTES, `reason` STRING, `explanation` STRING>"
+_PLACE: Final = ("`record_partition` INT METADATA FROM 'partition'", "`record_offset` BIGINT METADATA FROM 'offset'")
+_EVENT_NS: Final = "`event_ns` AS COALESCE(`event_time`.`seconds`, 0) * 1000000000 + COALESCE(`event_time`.`nanos`, 0)"
 _HEADERS: Final = "`headers` MAP<STRING, BYTES> METADATA"
 # An alert goes out at once, and a record is there when it is acknowledged.
 _PRODUCER: Final = {"properties.acks": "all", "properties.linger.ms": "0", "properties.compression.type": "lz4"}
@@ -62,28 +70,69 @@ def readings(kafka: Kafka, quantities: Iterable[str]) -> str:
             f"`event_time` {_TIMESTAMP}",
             "`backfilled` BOOLEAN",
             *(f"`{name}` DOUBLE" for name in quantities),
-            "`undecodable` ROW<`record` BYTES, `reason` STRING, `explanation` STRING>",
+            _UNDECODABLE,
             "`record_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'",
-            "`record_partition` INT METADATA FROM 'partition'",
-            "`record_offset` BIGINT METADATA FROM 'offset'",
+            *_PLACE,
             "`arrival` AS PROCTIME()",
-            "`event_ns` AS COALESCE(`event_time`.`seconds`, 0) * 1000000000 + COALESCE(`event_time`.`nanos`, 0)",
+            _EVENT_NS,
             "`event_at` AS LEAST(`record_time`, TO_TIMESTAMP_LTZ("
             "COALESCE(`event_time`.`seconds`, 0) * 1000 + COALESCE(`event_time`.`nanos`, 0) / 1000000, 3))",
             f"WATERMARK FOR `event_at` AS patience(`event_at`, `record_partition`, "
             f"{_millis(OUT_OF_ORDERNESS_S)}, {_millis(kafka.patience_s)})",
         ),
-        _topic(kafka, TELEMETRY, key="record_key", key_in_value=False)
+        _source(kafka, TELEMETRY, "haul.telemetry.v1.Reading", REQUIRED)
+        | _group_offsets()
         | {
-            "properties.group.id": kafka.name,
-            "properties.auto.offset.reset": "earliest",
-            "scan.startup.mode": "group-offsets",
             "scan.watermark.idle-timeout": f"{round(kafka.idle_timeout_s * 1000)} ms",
-            "value.format": "salvaging-protobuf",
-            "value.salvaging-protobuf.message-class-name": "haul.telemetry.v1.Reading",
-            "value.salvaging-protobuf.required-fields": ";".join(REQUIRED),
             "value.salvaging-protobuf.time-field": "event_time",
         },
+    )
+
+
+def status_changes(kafka: Kafka) -> str:
+    """vehicle-status-change, as far as it is about the link. Of it no event time is used: it holds back nothing."""
+    return _table(
+        "status_changes",
+        (
+            "`record_key` BYTES",
+            "`change_id` STRING",
+            "`vehicle_id` STRING",
+            "`boot_epoch` BIGINT",
+            "`connect_count` BIGINT",
+            f"`event_time` {_TIMESTAMP}",
+            "`connectivity` STRING",
+            _UNDECODABLE,
+            *_PLACE,
+            "`arrival` AS PROCTIME()",
+            _EVENT_NS,
+        ),
+        _source(kafka, STATUS_CHANGES, "haul.telemetry.v1.StatusChange", STATUS_REQUIRED)
+        | _group_offsets()
+        | {"value.salvaging-protobuf.time-field": "event_time"},
+    )
+
+
+def registry(kafka: Kafka) -> str:
+    """vehicle-registry, from its beginning whenever there is no state: it is compacted, so that is each one's entry.
+
+    A record without a value, of a vehicle that was taken out, is skipped.
+    """
+    return _table(
+        "registry",
+        (
+            "`record_key` BYTES",
+            "`vehicle_id` STRING",
+            "`model` STRING",
+            "`rated_payload_tons` DOUBLE",
+            "`max_payload_tons` DOUBLE",
+            "`max_speed_kph` DOUBLE",
+            f"`zone` {ZONE}",
+            _UNDECODABLE,
+            *_PLACE,
+            "`arrival` AS PROCTIME()",
+        ),
+        _source(kafka, REGISTRY, "haul.fleet.v1.RegistryEntry", REGISTRY_REQUIRED)
+        | {"scan.startup.mode": "earliest-offset", "value.salvaging-protobuf.skip-tombstones": "true"},
     )
 
 
@@ -156,6 +205,20 @@ def _topic(kafka: Kafka, topic: str, *, key: str, key_in_value: bool = True) -> 
         "key.fields": key,
         "value.fields-include": "ALL" if key_in_value else "EXCEPT_KEY",
     }
+
+
+def _source(kafka: Kafka, topic: str, message: str, required: Iterable[str]) -> dict[str, str]:
+    return _topic(kafka, topic, key="record_key", key_in_value=False) | {
+        "properties.group.id": kafka.name,
+        "value.format": "salvaging-protobuf",
+        "value.salvaging-protobuf.message-class-name": message,
+        "value.salvaging-protobuf.required-fields": ";".join(required),
+    }
+
+
+def _group_offsets() -> dict[str, str]:
+    """Without state it goes on where the last job was, and where there was none, from the beginning."""
+    return {"properties.auto.offset.reset": "earliest", "scan.startup.mode": "group-offsets"}
 
 
 def _at_least_once() -> dict[str, str]:

@@ -13,7 +13,8 @@ from haul.telemetry.v1 import alert_pb2, telemetry_pb2
 
 from command_service.store import Store
 from console import cli
-from flink_jobs.rules import RULES, Side
+from flink_jobs.rules import RULES
+from flink_jobs.watched import Limit, Threshold
 from pitwall.domain.order import STALE_REASONS
 from pitwall.domain.stop_set import MAX_ACTIVE_STOPS, MAX_ACTIVE_ZONES
 from tests.support import compose
@@ -73,12 +74,26 @@ def test_every_alert_rule_is_there_with_its_limits_and_severity() -> None:
     table = {row[0]: row for row in rows(OPERATORS)}
     for rule in RULES:
         _, raised, cleared, severity, todo = table[rule.name]
-        up, down = ("above", "below") if rule.side is Side.ABOVE else ("below", "above")
-        unit = UNITS.get(rule.unit, rule.unit)
-        assert raised.endswith(f"{up} {rule.raise_at:g} {unit}"), rule.name
-        assert cleared.endswith(f"{down} {rule.clear_at:g} {unit}"), rule.name
-        assert severity == rule.severity.removeprefix("ALERT_SEVERITY_"), rule.name
-        assert todo
+        if isinstance(rule.when, Threshold):
+            side = rule.when.side
+            assert f"{side.value} {limit(rule.when.raise_at, rule.when.unit)}" in raised, rule.name
+            assert f"{side.other.value} {limit(rule.when.clear_at, rule.when.unit)}" in cleared, rule.name
+        if rule.hold_s:
+            assert f"for {rule.hold_s:g} s" in raised, rule.name
+        named = [rule.severity, *([rule.escalated] if rule.escalated else [])]
+        assert re.findall(r"[A-Z]{2,}", severity) == [each.removeprefix("ALERT_SEVERITY_") for each in named], rule.name
+        if isinstance(rule.when, Threshold) and rule.when.escalate_at is not None:
+            assert f"{rule.when.side.value} {limit(rule.when.escalate_at, rule.when.unit)}" in severity, rule.name
+        assert raised, rule.name
+        assert cleared, rule.name
+        assert todo, rule.name
+
+
+def limit(given: float | Limit, unit: str) -> str:
+    """As people write it: where the registry has no more to say than a share, the share."""
+    if isinstance(given, Limit):
+        return f"{given.factor * 100:g} %" if given.at_most is None else f"{given.at_most:g} {unit}"
+    return f"{given:g} {UNITS.get(unit, unit)}"
 
 
 def test_every_command_that_is_named_exists() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from haul.fleet.v1.registry_pb2 import RegistryEntry
 from haul.telemetry.v1.alert_pb2 import Alert, AlertSeverity, AlertState
 from haul.telemetry.v1.telemetry_pb2 import Reading
 
@@ -47,10 +48,22 @@ class Sweep:
     severity: AlertSeverity.ValueType
     raised: str
     cleared: str
+    #: What the registry says of the vehicle, by field; None: nothing.
+    registered: Mapping[str, float] | None = None
 
     @property
     def vehicle_id(self) -> str:
-        return f"SWEEP-{self.rule}-{self.field}".upper().replace("_", "-")
+        known = "".join(f"-{value}" for value in (self.registered or {}).values()).replace(".", "-")
+        return f"SWEEP-{self.rule}-{self.field}{known}".upper().replace("_", "-")
+
+    @property
+    def entry(self) -> RegistryEntry | None:
+        if self.registered is None:
+            return None
+        made = RegistryEntry(vehicle_id=self.vehicle_id)
+        for name, value in self.registered.items():
+            setattr(made, name, value)
+        return made
 
     def fields(self, value: float | None) -> dict[str, float | None]:
         if not self.field.startswith("tire"):
@@ -63,6 +76,18 @@ SWEEPS = [
     Sweep(
         "HIGH_SPEED", "speed_kph", 56.9, 57, 58.5, 60, 60.1, WARNING,
         "Speed 60.10 km/h is above 60 km/h", "Speed 56.90 km/h is back below 57 km/h",
+    ),
+    Sweep(
+        "HIGH_SPEED", "speed_kph", 37.9, 38, 39, 40, 40.1, WARNING,
+        "Speed 40.10 km/h is above 40 km/h", "Speed 37.90 km/h is back below 38 km/h", {"max_speed_kph": 40},
+    ),
+    Sweep(
+        "HIGH_SPEED", "speed_kph", 56.9, 57, 58.5, 60, 60.1, WARNING,
+        "Speed 60.10 km/h is above 60 km/h", "Speed 56.90 km/h is back below 57 km/h", {"max_speed_kph": 64.5},
+    ),
+    Sweep(
+        "PAYLOAD_OVERLOAD", "payload_tons", 313.1, 290 * 1.08, 315, 290 * 1.1, 319.1, WARNING,
+        "Payload 319.10 t is above 319 t", "Payload 313.10 t is back below 313.2 t", {"rated_payload_tons": 290},
     ),
     Sweep(
         "OVERHEATING", "engine_temperature_celsius", 96.9, 97, 98.5, 100, 100.1, CRITICAL,

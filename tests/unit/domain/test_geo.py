@@ -5,36 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pitwall.domain.geo import MAX_CORNERS, InvalidZone, Position, Zone, distance_m, move
-
-SQUARE = Zone("square", (Position(0, 0), Position(0, 1), Position(1, 1), Position(1, 0)))
-# A U, open to the north: its notch is outside.
-NOTCHED = Zone("u", tuple(Position(*p) for p in [(0, 0), (0, 3), (3, 3), (3, 2), (1, 2), (1, 1), (3, 1), (3, 0)]))
+from tests.support.places import POINTS, SQUARE, reversed_zone
 
 
-@pytest.mark.parametrize(
-    ("zone", "latitude", "longitude", "inside"),
-    [
-        (SQUARE, 0.5, 0.5, True),
-        (SQUARE, 1.0000001, 0.5, False),
-        (SQUARE, -0.0000001, 0.5, False),
-        (SQUARE, 0.5, 1.0000001, False),
-        (SQUARE, 0.5, -0.0000001, False),
-        # The edge and the corner belong to it.
-        (SQUARE, 0.0, 0.5, True),
-        (SQUARE, 0.5, 1.0, True),
-        (SQUARE, 1.0, 1.0, True),
-        # West of it, level with a corner.
-        (SQUARE, 0.0, -1.0, False),
-        (SQUARE, 1.0, -1.0, False),
-        (NOTCHED, 2.0, 1.5, False),
-        (NOTCHED, 2.0, 0.5, True),
-        (NOTCHED, 2.0, 2.5, True),
-        (NOTCHED, 0.5, 1.5, True),
-    ],
-)
+@pytest.mark.parametrize(("zone", "latitude", "longitude", "inside"), POINTS)
 def test_inside(zone: Zone, latitude: float, longitude: float, inside: bool) -> None:
     assert zone.contains(Position(latitude, longitude)) is inside
-    assert Zone(zone.name, zone.corners[::-1]).contains(Position(latitude, longitude)) is inside
+    assert reversed_zone(zone).contains(Position(latitude, longitude)) is inside
 
 
 @given(st.floats(-2, 3), st.floats(-2, 3))

@@ -23,7 +23,7 @@ def test_only_the_quantities_that_somebody_uses_are_decoded() -> None:
 
 
 def test_state_is_kept_for_the_same_text_in_another_place_and_not_for_another_text() -> None:
-    changed = [replace(RULES[0], raise_at=61), *RULES[1:]]
+    changed = [replace(RULES[0], hold_s=5), *RULES[1:]]
     assert compose(HERE.anywhere()).fingerprint == compose(THERE.anywhere()).fingerprint
     assert compose(HERE.anywhere()).fingerprint != compose(HERE.anywhere(), changed).fingerprint
 

@@ -4,9 +4,10 @@ import re
 
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from haul.fleet.v1.registry_pb2 import RegistryEntry
 from haul.telemetry.v1.alert_pb2 import Alert
 from haul.telemetry.v1.metrics_pb2 import VehicleMetrics
-from haul.telemetry.v1.telemetry_pb2 import Reading
+from haul.telemetry.v1.telemetry_pb2 import Reading, StatusChange
 
 from flink_jobs import metrics_sql, tables_sql
 from flink_jobs.tables_sql import Kafka
@@ -33,7 +34,7 @@ def columns(table: str) -> dict[str, str]:
 
 
 def fields(of: Descriptor) -> dict[str, str]:
-    return {field.name: TYPES[field.type] for field in of.fields}
+    return {field.name: TYPES[field.type] for field in of.fields if field.name != "zone"}
 
 
 def test_topics_go_by_the_names_that_the_services_use() -> None:
@@ -42,7 +43,16 @@ def test_topics_go_by_the_names_that_the_services_use() -> None:
         kafka_topics.ALERTS.name,
         kafka_topics.METRICS.name,
         kafka_topics.DEAD_LETTER.name,
-    ) == (tables_sql.TELEMETRY, tables_sql.ALERTS, tables_sql.METRICS, tables_sql.DEAD_LETTERS)
+        kafka_topics.STATUS_CHANGE.name,
+        kafka_topics.REGISTRY.name,
+    ) == (
+        tables_sql.TELEMETRY,
+        tables_sql.ALERTS,
+        tables_sql.METRICS,
+        tables_sql.DEAD_LETTERS,
+        tables_sql.STATUS_CHANGES,
+        tables_sql.REGISTRY,
+    )
 
 
 def test_an_alert_has_every_field_of_the_record() -> None:
@@ -60,6 +70,32 @@ def test_a_reading_has_fields_of_the_record_and_what_is_left_of_a_bad_one() -> N
     assert found.pop("record_key") == "BYTES"
     assert found.items() <= fields(Reading.DESCRIPTOR).items()
     assert set(tables_sql.REQUIRED) <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("made", "record", "required"),
+    [
+        (tables_sql.status_changes(KAFKA), StatusChange.DESCRIPTOR, tables_sql.STATUS_REQUIRED),
+        (tables_sql.registry(KAFKA), RegistryEntry.DESCRIPTOR, tables_sql.REGISTRY_REQUIRED),
+    ],
+)
+def test_what_else_is_read_has_fields_of_its_record(made: str, record: Descriptor, required: tuple[str, ...]) -> None:
+    found = columns(made)
+    assert found.pop("undecodable").startswith("ROW<")
+    assert found.pop("record_key") == "BYTES"
+    if "zone" in found:
+        assert found.pop("zone") == tables_sql.ZONE
+    assert found.items() <= fields(record).items()
+    assert set(required) <= set(found)
+    assert "WATERMARK" not in made
+
+
+def test_the_registry_is_read_from_its_beginning_and_its_tombstones_are_no_bad_records() -> None:
+    made = tables_sql.registry(KAFKA)
+    assert "'scan.startup.mode' = 'earliest-offset'" in made
+    assert "'value.salvaging-protobuf.skip-tombstones' = 'true'" in made
+    others = (tables_sql.readings(KAFKA, QUANTITIES), tables_sql.status_changes(KAFKA))
+    assert all("skip-tombstones" not in other for other in others)
 
 
 @pytest.mark.parametrize("made", [tables_sql.alerts(KAFKA), tables_sql.dead_letters(KAFKA)])

@@ -21,12 +21,15 @@ import org.apache.flink.table.types.logical.RowType;
 /**
  * Flink's protobuf format for reading, but no record fails the job or is skipped: what can't be decoded, or isn't sound
  * (see Soundness), becomes a row in which the column `undecodable` holds its bytes and the reason, and nothing else.
+ * A record without a value is one of those too, unless `skip-tombstones` is set.
  */
 public final class SalvagingProtobufFormat implements DeserializationFormatFactory {
     private static final ConfigOption<List<String>> REQUIRED_FIELDS =
             ConfigOptions.key("required-fields").stringType().asList().noDefaultValue();
     private static final ConfigOption<String> TIME_FIELD =
             ConfigOptions.key("time-field").stringType().noDefaultValue();
+    private static final ConfigOption<Boolean> SKIP_TOMBSTONES =
+            ConfigOptions.key("skip-tombstones").booleanType().defaultValue(false);
 
     private final PbFormatFactory protobuf = new PbFormatFactory();
 
@@ -37,13 +40,13 @@ public final class SalvagingProtobufFormat implements DeserializationFormatFacto
 
     @Override
     public Set<ConfigOption<?>> requiredOptions() {
-        return Stream.concat(protobuf.requiredOptions().stream(), Stream.of(REQUIRED_FIELDS, TIME_FIELD))
+        return Stream.concat(protobuf.requiredOptions().stream(), Stream.of(REQUIRED_FIELDS))
                 .collect(Collectors.toSet());
     }
 
     @Override
     public Set<ConfigOption<?>> optionalOptions() {
-        return Set.of();
+        return Set.of(TIME_FIELD, SKIP_TOMBSTONES);
     }
 
     @Override
@@ -52,12 +55,13 @@ public final class SalvagingProtobufFormat implements DeserializationFormatFacto
         var inner = protobuf.createDecodingFormat(context, options);
         var required = options.get(REQUIRED_FIELDS);
         var time = options.get(TIME_FIELD);
+        var skipsTombstones = options.get(SKIP_TOMBSTONES);
         return new DecodingFormat<>() {
             @Override
             public DeserializationSchema<RowData> createRuntimeDecoder(
                     DynamicTableSource.Context source, DataType type) {
                 var soundness = new Soundness((RowType) type.getLogicalType(), required, time);
-                return new SalvagingSchema(inner.createRuntimeDecoder(source, type), soundness);
+                return new SalvagingSchema(inner.createRuntimeDecoder(source, type), soundness, skipsTombstones);
             }
 
             @Override

@@ -1,26 +1,33 @@
 package pitwall.flink;
 
 import com.google.protobuf.ByteString;
-import haul.telemetry.v1.Reading;
-import haul.telemetry.v1.Undecodable;
+import com.google.protobuf.CodedOutputStream;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import org.apache.flink.api.common.serialization.DeserializationSchema;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.metrics.Counter;
 import org.apache.flink.table.data.RowData;
 
-/** Decodes like `inner`; a record that gives no sound row is wrapped into a Reading that holds just its bytes. */
+/**
+ * Decodes like `inner`; a record that gives no sound row is wrapped into a message that holds just its bytes, in the
+ * field `undecodable` that every message of ours has here (see pom.xml).
+ */
 final class SalvagingSchema implements DeserializationSchema<RowData> {
     private static final long serialVersionUID = 1;
     private static final byte[] NO_BYTES = {};
+    private static final int UNDECODABLE_FIELD = 536_870_911;
 
     private final DeserializationSchema<RowData> inner;
     private final Soundness soundness;
+    private final boolean skipsTombstones;
     private transient Counter undecodable;
 
-    SalvagingSchema(DeserializationSchema<RowData> inner, Soundness soundness) {
+    /** `skipsTombstones`: a record without a value says that there is nothing any more, and gives no row. */
+    SalvagingSchema(DeserializationSchema<RowData> inner, Soundness soundness, boolean skipsTombstones) {
         this.inner = inner;
         this.soundness = soundness;
+        this.skipsTombstones = skipsTombstones;
     }
 
     @Override
@@ -32,7 +39,7 @@ final class SalvagingSchema implements DeserializationSchema<RowData> {
     @Override
     public RowData deserialize(byte[] record) throws IOException {
         if (record == null) {
-            return salvage(NO_BYTES, "MISSING", "the record has a key alone");
+            return skipsTombstones ? null : salvage(NO_BYTES, "MISSING", "the record has a key alone");
         }
         RowData row;
         try {
@@ -54,7 +61,11 @@ final class SalvagingSchema implements DeserializationSchema<RowData> {
                 .setRecord(ByteString.copyFrom(record))
                 .setReason(reason)
                 .setExplanation(explanation);
-        return inner.deserialize(Reading.newBuilder().setUndecodable(found).build().toByteArray());
+        var message = new ByteArrayOutputStream();
+        var fields = CodedOutputStream.newInstance(message);
+        fields.writeMessage(UNDECODABLE_FIELD, found.build());
+        fields.flush();
+        return inner.deserialize(message.toByteArray());
     }
 
     /** What protobuf said. The virtual machine's own errors are no fault of the record. */

@@ -10,6 +10,7 @@ import org.apache.flink.table.types.logical.RowType;
 /** What SQL takes for granted: required fields are there, numbers are finite, times fit into nanoseconds since 1970. */
 final class Soundness implements Serializable {
     private static final long serialVersionUID = 1;
+    private static final int NONE = -1;
     private static final long LAST_SECOND = Long.MAX_VALUE / 1_000_000_000 - 1;
 
     private final String[] columns;
@@ -17,10 +18,10 @@ final class Soundness implements Serializable {
     private final int[] numbers;
     private final int time;
 
-    /** `time` names the column of a Timestamp; it and `required` are columns of `type`, as are all its DOUBLEs. */
+    /** `time` names the column of a Timestamp, null: none. It and `required` are columns of `type`. */
     Soundness(RowType type, List<String> required, String time) {
         var names = type.getFieldNames();
-        if (!names.containsAll(required) || !required.contains(time)) {
+        if (!names.containsAll(required) || (time != null && !required.contains(time))) {
             throw new IllegalArgumentException(required + ", with " + time + ", must be columns: " + names);
         }
         this.columns = names.toArray(String[]::new);
@@ -28,7 +29,7 @@ final class Soundness implements Serializable {
         this.numbers = IntStream.range(0, columns.length)
                 .filter(column -> type.getTypeAt(column).is(LogicalTypeRoot.DOUBLE))
                 .toArray();
-        this.time = names.indexOf(time);
+        this.time = time == null ? NONE : names.indexOf(time);
     }
 
     /** The first required field that is absent; null where none is. */
@@ -47,6 +48,9 @@ final class Soundness implements Serializable {
             if (!row.isNullAt(column) && !Double.isFinite(row.getDouble(column))) {
                 return columns[column];
             }
+        }
+        if (time == NONE) {
+            return null;
         }
         var at = row.getRow(time, 2);
         long seconds = at.isNullAt(0) ? 0 : at.getLong(0);
