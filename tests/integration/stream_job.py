@@ -1,6 +1,7 @@
 """A real Flink cluster with the stream job on it, a real Kafka beside it, and how to talk to both."""
 
 import http.client
+import itertools
 import json
 import os
 import subprocess
@@ -12,13 +13,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from haul.fleet.v1.registry_pb2 import RegistryEntry
 from haul.telemetry.v1.telemetry_pb2 import Reading
 
 from deploy.local.health import tail as last_lines
 from deploy.local.options import Server
 from deploy.local.tools import CHECKOUT, Tools
-from pitwall.kafka_topics import TELEMETRY, TOPICS, ensure_topics
+from pitwall.kafka_topics import REGISTRY, TELEMETRY, TOPICS, Topic, ensure_topics
 from tests.integration.stacks import RunningStack, running
+from tests.integration.stream_sweeps import BEGIN_S, reading
 
 #: Of a machine that does other things as well; alone it takes about 20 s.
 STARTS_WITHIN_S = 120.0
@@ -65,6 +68,7 @@ class StreamJob:
     #: Of the keeper, beside ours.
     environment: Mapping[str, str]
     _tails: dict[str, "Tail"] = field(default_factory=dict)
+    _registered: int = 0
 
     @property
     def bootstrap(self) -> str:
@@ -73,11 +77,28 @@ class StreamJob:
     def send(self, reading: Reading, partition: int | None = None) -> None:
         self.send_raw(reading.vehicle_id.encode(), reading.SerializeToString(), partition)
 
-    def send_raw(self, key: bytes | None, value: bytes | None, partition: int | None = None) -> None:
+    def send_raw(
+        self, key: bytes | None, value: bytes | None, partition: int | None = None, *, topic: Topic = TELEMETRY
+    ) -> None:
         if partition is None:
-            self.producer.produce(TELEMETRY.name, value, key)
+            self.producer.produce(topic.name, value, key)
         else:
-            self.producer.produce(TELEMETRY.name, value, key, partition)
+            self.producer.produce(topic.name, value, key, partition)
+
+    def register(self, entries: Iterable[RegistryEntry]) -> None:
+        """And waits until the job goes by them: by the last one a vehicle is overloaded that would be none without."""
+        self._registered += 1
+        last = RegistryEntry(vehicle_id=f"REGISTERED-{self._registered}", rated_payload_tons=1)
+        for entry in (*entries, last):
+            self.send_raw(entry.vehicle_id.encode(), entry.SerializeToString(), topic=REGISTRY)
+        sequences = itertools.count(1)
+
+        def known(records: list[Message]) -> bool:
+            self.send(reading(last.vehicle_id, next(sequences), BEGIN_S, {"payload_tons": 100.0}))
+            self.flush()
+            return any(record.key() == last.vehicle_id.encode() for record in records)
+
+        self.tail("vehicle-alerts").until("the registry is known", known)
 
     def send_all(self, readings: Iterable[Reading], partition: int) -> None:
         """And waits until Kafka has them."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from haul.fleet.v1.registry_pb2 import RegistryEntry
-from haul.telemetry.v1.alert_pb2 import AlertSeverity, AlertState
+from haul.telemetry.v1.alert_pb2 import Alert, AlertSeverity, AlertState
 from haul.telemetry.v1.telemetry_pb2 import Connectivity, Reading, StatusChange
 
 from flink_jobs.rules import LONGEST_SILENCE_S, RULES, Rule
@@ -20,19 +20,34 @@ LEAST_SPAN_S, MOST_SPAN_S = 1.0, 5.0
 _NANOS = 1_000_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Step:
-    """What an alert's record must say."""
+    """What an alert's record must say, but for its sentence. value, threshold: empty where there is none."""
 
     alert_id: str
     state: int
     severity: int
-    value: float | None
-    threshold: float | None
+    value: tuple[float, ...]
+    threshold: tuple[float, ...]
     boot_epoch: int
     sequence: int
     raised_ns: int
     event_ns: int
+
+
+def step_of(alert: Alert) -> Step:
+    """Of a record."""
+    return Step(
+        alert.alert_id,
+        alert.state,
+        alert.severity,
+        (alert.value,) if alert.HasField("value") else (),
+        (alert.threshold,) if alert.HasField("threshold") else (),
+        alert.boot_epoch,
+        alert.sequence,
+        alert.raised_time.ToNanoseconds(),
+        alert.event_time.ToNanoseconds(),
+    )
 
 
 @dataclass
@@ -120,7 +135,7 @@ class Lane:
             value, threshold = self._worst(rule.when), self._limit(limits.get(state, when.clear_at))
         return Step(
             f"{self.vehicle_id}.{rule.name}.{raised[0]}.{raised[1]}{ending}",
-            state, AlertSeverity.Value(severity), value, threshold, at[0], at[1], raised[2], at[2],
+            state, AlertSeverity.Value(severity), _given(value), _given(threshold), at[0], at[1], raised[2], at[2],
         )  # fmt: skip
 
     def _level(self, rule: Rule) -> int | None:
@@ -223,3 +238,7 @@ def _event_ns(reading: Reading) -> int:
 
 def _nanos(change: StatusChange) -> int:
     return change.event_time.ToNanoseconds()
+
+
+def _given(value: float | None) -> tuple[float, ...]:
+    return () if value is None else (value,)
