@@ -76,10 +76,13 @@ class FakeCluster:
     """``answers``: what each look sees; the last one stays."""
 
     def __init__(self, *answers: list[RunningJob] | ClusterUnreachable) -> None:
-        self.answers, self.checkpoints = list(answers), dict[str, float]()
+        self.answers, self.checkpoints = list(answers), {"a": 0.0, "b": 0.0}
 
     def checkpointed_s(self, job_id: str) -> float:
-        return self.checkpoints.get(job_id, 0.0)
+        """As Flink, which says nothing of a job that isn't there yet."""
+        if job_id not in self.checkpoints:
+            raise ClusterUnreachable(f"404: {job_id}")
+        return self.checkpoints[job_id]
 
     def jobs(self) -> list[RunningJob]:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -165,6 +168,13 @@ def test_the_time_of_the_newest_checkpoint_outlasts_the_job_manager() -> None:
     for _ in range(4):
         made.look()
     assert made.checkpointed_s == 1_000.5
+
+
+def test_a_job_that_only_starts_is_not_asked_for_its_checkpoints() -> None:
+    cluster = FakeCluster([job("c", "INITIALIZING", running=0)])
+    made = keeper(cluster, Told())
+    made.look()
+    assert made.trouble == "job c is INITIALIZING: 0 of 8 tasks run"
 
 
 def test_failing_submissions_are_repeated_and_not_for_ever() -> None:
