@@ -130,9 +130,13 @@ class StreamJob:
         return f"the keeper's health: {health}\nFlink's jobs: {jobs}\nthe keeper's log ends:\n{log}"
 
     def job_ids(self) -> list[str]:
+        """Of those that run. Flink remembers what it ran before, too."""
+        return [job["jid"] for job in self._running()]
+
+    def _running(self) -> list[dict[str, str]]:
         jobs: object = self.flink("/jobs/overview")["jobs"]
         assert isinstance(jobs, list)
-        return [job["jid"] for job in jobs]
+        return [job for job in jobs if job["state"] == "RUNNING"]
 
     def failures(self) -> object:
         """Of the job's tasks, since it was submitted; each made it restart."""
@@ -157,10 +161,8 @@ class StreamJob:
         return [json.loads(line) for line in lines if line.startswith('{"timestamp"')]
 
     def version(self) -> str:
-        """Of the job that is there, as the keeper names it."""
-        jobs: object = self.flink("/jobs/overview")["jobs"]
-        assert isinstance(jobs, list)
-        return " ".join(job["name"].rpartition(" ")[2] for job in jobs if job["state"] == "RUNNING")
+        """Of the job that runs; empty where none does."""
+        return " ".join(job["name"].rpartition(" ")[2] for job in self._running())
 
     def deploy(self, code: Path) -> None:
         """Ends the keeper, where it hasn't ended, and starts that of another version, as people who upgrade do."""
