@@ -28,7 +28,8 @@ class Client:
         import pyflink
         from pyflink.java_gateway import get_gateway
 
-        os.environ.setdefault("FLINK_PLUGINS_DIR", str(Path(pyflink.__path__[0]) / "plugins"))
+        # Where this isn't set, PyFlink sets FLINK_PLUGINS_DIR, whatever people have set it to.
+        os.environ.setdefault("FLINK_HOME", pyflink.__path__[0])
         java = get_gateway().jvm
         of_cluster = java.org.apache.flink.configuration.GlobalConfiguration.loadConfiguration()
         plugins = java.org.apache.flink.core.plugin.PluginUtils.createPluginManagerFromRootFolder(of_cluster)
