@@ -44,6 +44,7 @@ class Fleet:
         self.alert_changes = ChangeLog(MAX_ALERTS)
         #: Entries made here that the store doesn't have yet.
         self.unregistered: dict[str, Entry] = {}
+        self._renewed: set[str] = set()
         #: Records of vehicles beyond MAX_VEHICLES.
         self.turned_away = 0
         #: Moves on when the counts may have changed.
@@ -101,14 +102,19 @@ class Fleet:
     def put_entry(self, entry: Entry) -> None:
         """As the store has it. An older revision than the one at hand changes nothing."""
         before = self._entries.get(entry.vehicle_id)
-        stored = before is not None and entry.vehicle_id not in self.unregistered
-        if stored and before is not None and entry.revision <= before.revision:
+        if before is not None and entry.vehicle_id not in self.unregistered and not entry.follows(before):
             return
         self.unregistered.pop(entry.vehicle_id, None)
         self._entries[entry.vehicle_id] = entry
+        self._renewed.add(entry.vehicle_id)
         if entry.delete_time is not None:
             self._live.pop(entry.vehicle_id, None)
         self._changed(entry.vehicle_id)
+
+    def take_renewed(self) -> set[str]:
+        """Vehicles whose stored entry has come or changed since this was asked, for the one that publishes them."""
+        renewed, self._renewed = self._renewed, set()
+        return renewed
 
     def _welcome(self, vehicle_id: str, seen_ns: int) -> bool:
         """Whether its state is kept; one that is seen for the first time is entered."""

@@ -44,11 +44,19 @@ _R = TypeVar("_R")
 #: Takes the records of a batch and the offsets behind it; returns when the next one may come.
 TakeOf = Callable[[Sequence[_R], Mapping[tuple[str, int], int]], Coroutine[Any, Any, None]]
 Take = TakeOf[bytes]
+#: Of a compacted topic, where no value is a deletion.
+Keyed = tuple[bytes, bytes | None]
 
 
 def value_of(message: Message) -> bytes:
     """What most want of a record."""
     return message.value() or b""
+
+
+def keyed_value(message: Message) -> Keyed:
+    """What is wanted of a record of a compacted topic."""
+    key = message.key() or b""
+    return (key.encode() if isinstance(key, str) else key), message.value()
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,11 @@ class Entry:
     def etag(self) -> str:
         return f'"{self.revision}"'
 
+    def follows(self, other: "Entry") -> bool:
+        """A later state of the same vehicle. Where a deleted one was forgotten, revisions begin anew."""
+        reborn = other.delete_time is not None and self.create_time > other.delete_time
+        return reborn or self.revision > other.revision
+
 
 #: What may be written, by name: the same in the contract, here and in the table.
 MUTABLE: Final = (

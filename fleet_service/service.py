@@ -16,6 +16,7 @@ from fleet_service.fleet import Fleet
 from fleet_service.gap_desk import GapDesk
 from fleet_service.gap_keeper import GapKeeper
 from fleet_service.lists import Lists
+from fleet_service.publisher import Publisher
 from fleet_service.registry_desk import RegistryDesk
 from fleet_service.servicer import FleetServicer
 from fleet_service.sources import Sources
@@ -53,6 +54,7 @@ class FleetService:
         self._mirror = Mirror(self.cache, self.fleet)
         self.gaps = GapKeeper(self.store, settings.kafka_bootstrap, settings.name, self.fleet.deleted)
         self.gap_desk = GapDesk(self.gaps)
+        self.publisher = Publisher(self.fleet, self.store, settings.kafka_bootstrap, settings.name)
         self.lists = Lists(self.fleet, self.store, self.gap_desk, lambda: self.sources.ready, self._stale)
         self.statistics = StatisticsDesk(self.fleet, self.cache, self._stale)
 
@@ -71,6 +73,7 @@ class FleetService:
         stack.push_async_callback(self.cache.close)
         stack.push_async_callback(self.sources.close)
         stack.push_async_callback(self.gaps.close)
+        stack.push_async_callback(self.publisher.close)
         self._status = serve_status(settings.metrics_address, self._health)
         await self._status.start()
         stack.push_async_callback(self._status.stop)
@@ -94,6 +97,7 @@ class FleetService:
             self.store.run(),
             self.sources.run(),
             self.gaps.run(),
+            self.publisher.run(),
             self._mirror_when_ready(),
             self.statistics.run(),
             self.lists.vehicle_watchers.run(),
@@ -125,6 +129,8 @@ class FleetService:
             parts[intake.topic.name] = Part(intake.trouble is None, detail, required=False)
         text = self.gaps.trouble or f"{self.gaps.lag} records behind"
         parts["gap ledger"] = Part(self.gaps.trouble is None, text, required=False)
+        publisher = self.publisher
+        parts[publisher.intake.topic.name] = Part(publisher.trouble is None, publisher.detail, required=False)
         for what, trouble in self.sources.writer.troubles.items():
             parts[f"stored {what}"] = Part(False, trouble, required=False)
         return parts
@@ -140,6 +146,7 @@ class FleetService:
         text = "Records in the topic that are not read yet"
         gauges(meter, "pitwall.kafka.consumer.lag.records", text, "topic", self._lags)
         self.gaps.measure(meter)
+        self.publisher.measure(meter)
         tls = self._settings.tls
         Surroundings({}, {"own": [tls.certificate], "ca": [tls.ca]}).watch()
 

@@ -51,6 +51,10 @@ class DatabaseAway(Exception):
     """PostgreSQL does not answer now; its text says why."""
 
 
+#: What whoever works in the background tries again after.
+FAILED: Final = (DatabaseAway, asyncpg.PostgresError, *AWAY)
+
+
 class Store:
     """`run` it beside everything else; `connected` is set when there is a pool and the tables are current."""
 

@@ -55,12 +55,16 @@ async def all_entries(connection: Connection) -> list[Entry]:
     return [_entry(row) for row in await connection.fetch(f"SELECT {_names(_ENTRY)} FROM vehicles")]
 
 
-async def enter(connection: Connection, entries: Iterable[Entry]) -> list[Entry]:
+async def enter(connection: Connection, new: Sequence[Entry]) -> list[Entry]:
     """Those that aren't there yet, or were deleted before. All of them as they are then."""
-    entries = list(entries)
-    await connection.executemany(_ENTER, [_values(entry) for entry in entries])
+    await connection.executemany(_ENTER, [_values(entry) for entry in new])
+    return await entries(connection, [entry.vehicle_id for entry in new])
+
+
+async def entries(connection: Connection, vehicle_ids: Sequence[str]) -> list[Entry]:
+    """Of these vehicles, also deleted ones."""
     query = f"SELECT {_names(_ENTRY)} FROM vehicles WHERE vehicle_id = ANY($1)"
-    return [_entry(row) for row in await connection.fetch(query, [entry.vehicle_id for entry in entries])]
+    return [_entry(row) for row in await connection.fetch(query, vehicle_ids)]
 
 
 async def entry(connection: Connection, vehicle_id: str) -> Entry | None:

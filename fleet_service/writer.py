@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 import asyncpg
 
 from fleet_service import tables
-from fleet_service.store import AWAY, Connection, DatabaseAway, Store
+from fleet_service.store import FAILED, Connection, Store
 from pitwall import logs
 from pitwall.rpc.channel import jitter_s
 
@@ -126,7 +126,7 @@ class Writer:
             except final:
                 self.troubles.pop(name, None)
                 raise
-            except (DatabaseAway, asyncpg.PostgresError, *AWAY) as error:
+            except FAILED as error:
                 attempt += 1
                 if name not in self.troubles:
                     _log.warning("not stored, trying again", what=name, error=repr(error))

@@ -156,9 +156,10 @@ class DeliveryBridge(Generic[_Token]):
         return self.trouble is None
 
     def produce(
-        self, topic: str, key: str | bytes, value: bytes, token: _Token, headers: Headers | None = None
+        self, topic: str, key: str | bytes, value: bytes | None, token: _Token, headers: Headers | None = None
     ) -> None:
-        """Hands a record over; never blocks. Raises NoRoom, and then the token does not come back.
+        """Hands a record over; never blocks. Raises NoRoom, and then the token does not come back. Without a value it
+        is a deletion, for a compacted topic.
 
         What librdkafka refuses at once (a record too large, a broken producer) comes back as that token's error too.
         """

@@ -11,6 +11,8 @@ from confluent_kafka.cimpl import NewTopic
 
 from pitwall.kafka_producer import LIBRARY_LOG_LEVEL
 
+#: Of a compacted topic: what is newer than a segment is kept whole, and read whole at each start of a reader.
+COMPACTED_SEGMENT_BYTES: Final = 16 * 1024 * 1024
 DAY_MS: Final = 24 * 3600 * 1000
 #: What a vehicle keeps of readings that nobody acknowledged.
 OUTBOX_RETENTION_DAYS: Final = 7
@@ -119,9 +121,11 @@ def _created(admin: AdminClient, topic: Topic, replication: int, timeout_s: floa
 
 def topic_config(topic: Topic, replication: int) -> dict[str, str]:
     """With three replicas a record is acknowledged when two have it."""
-    kept = "delete.retention.ms" if topic.compacted else "retention.ms"
-    return {
-        kept: str(topic.retention_days * DAY_MS),
+    kept_ms = str(topic.retention_days * DAY_MS)
+    kept = {"retention.ms": kept_ms}
+    if topic.compacted:
+        kept = {"delete.retention.ms": kept_ms, "segment.bytes": str(COMPACTED_SEGMENT_BYTES)}
+    return kept | {
         "cleanup.policy": topic.cleanup_policy,
         "min.insync.replicas": str(2 if replication >= 3 else 1),
     }

@@ -33,6 +33,7 @@ from tests.unit.domain.test_permit_machine import PermitMachine
 from tests.unit.domain.test_stop_set_machine import StopSetMachine
 from tests.unit.edge_agent.test_gate_machine import GateMachine
 from tests.unit.edge_agent.test_order_machine import OrderMachine
+from tests.unit.fleet_service.test_publication_machine import PublicationMachine
 from tests.unit.ingest_gateway.test_leave_machine import LeaseMachine
 from tests.unit.ingest_gateway.test_session_machine import SessionMachine
 
@@ -46,6 +47,7 @@ MACHINES: dict[str, type[RuleBasedStateMachine]] = {
     "ledger": LedgerMachine,
     "site-of-three": SiteMachine,
     "site-of-five": SiteOfFive,
+    "publication": PublicationMachine,
 }
 #: Runs of one seed, and steps in each. Hypothesis remembers all runs of a seed, so that a longer round costs memory.
 ROUND, STEPS_PER_RUN = 100, 50

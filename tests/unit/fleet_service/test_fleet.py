@@ -1,7 +1,7 @@
 """What is known of the fleet: who is entered when, who is forgotten, and what watchers and counts learn of it."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -52,6 +52,26 @@ def test_whoever_shows_itself_is_entered_once(fleet: Fleet, backfilled: bool) ->
     fleet.put_entry(stored)
     fleet.take_sample(sample(sequence=2))
     assert fleet.unregistered == {}
+    assert len(fleet) == 1
+
+
+def test_whose_entry_is_renewed_is_told_once(fleet: Fleet) -> None:
+    fleet.take_sample(sample())
+    assert fleet.take_renewed() == set(), "nothing is stored yet"
+    stored = fleet.unregistered[FIRST]
+    fleet.put_entry(stored)
+    assert (fleet.take_renewed(), fleet.take_renewed()) == ({FIRST}, set())
+    fleet.put_entry(stored)
+    assert fleet.take_renewed() == set(), "known already"
+    fleet.put_entry(replace(stored, revision=2, delete_time=NOON))
+    assert fleet.take_renewed() == {FIRST}
+
+
+def test_one_that_was_deleted_and_forgotten_begins_anew_with_its_first_revision(fleet: Fleet) -> None:
+    fleet.put_entry(replace(first_seen(FIRST, NOON), revision=7, delete_time=NOON))
+    fleet.put_entry(first_seen(FIRST, NOON))
+    assert len(fleet) == 0, "of before its deletion"
+    fleet.put_entry(first_seen(FIRST, NOON + timedelta(days=90)))
     assert len(fleet) == 1
 
 
