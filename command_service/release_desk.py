@@ -23,6 +23,7 @@ from pitwall.rpc.errors import (
     ResourceExhausted,
 )
 from pitwall.tokens import Person
+from pitwall.words import some
 
 #: How long a call waits for the disk. What comes later is in force all the same, and the answer says that it may be.
 JOURNAL_WAIT_S: Final = 5.0
@@ -102,19 +103,19 @@ class ReleaseDesk:
         if unknown:
             raise NotFound(
                 "STOP_NOT_FOUND",
-                f"no such stop is known here: {_some(unknown)}; `pitwall stops` (ListStops) has them all",
+                f"no such stop is known here: {some(unknown)}; `pitwall stops` (ListStops) has them all",
             )
         stops = [stop for stop in map(self._core.stops.get, release.stop_ids) if stop]
         own = sorted(f"{stop.stop_id} of {stop.issuing_vehicle_id}" for stop in stops if stop.issuing_vehicle_id)
         if own:
             raise FailedPrecondition(
                 "STOP_IS_VEHICLES_OWN",
-                f"only the vehicle itself ends its own stop, when the cause is gone: {_some(own)}",
+                f"only the vehicle itself ends its own stop, when the cause is gone: {some(own)}",
                 metadata={"may_have_happened": "false"},
             )
         outside = sorted(v for v in release.vehicle_ids if not any(_in_scope(stop, v) for stop in stops))
         if outside:
-            raise invalid("vehicle_ids", "VEHICLE_NOT_IN_SCOPE", f"none of the stops is for {_some(outside)}")
+            raise invalid("vehicle_ids", "VEHICLE_NOT_IN_SCOPE", f"none of the stops is for {some(outside)}")
         if self._core.releases.waiting >= MAX_WAITING:
             raise ResourceExhausted(
                 "TOO_MANY_RELEASES",
@@ -154,8 +155,3 @@ def _reached(entry: ReleaseEntry, what: str) -> bool:
 
 def _in_scope(stop: Stop, vehicle_id: str) -> bool:
     return not isinstance(stop.scope, VehicleScope) or vehicle_id in stop.scope.vehicle_ids
-
-
-def _some(names: list[str]) -> str:
-    """A few of them: an answer has little room."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

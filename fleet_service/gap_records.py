@@ -15,8 +15,8 @@ from haul.telemetry.v1.telemetry_pb2 import Reading, StatusChange
 
 from fleet_service.gap_ledger import EpochKey
 from fleet_service.gaps import Run
-from fleet_service.records import MAX_NUMBER, Letter, Poison
-from pitwall.wire import VEHICLE_ID
+from fleet_service.records import Letter, Poison
+from pitwall.wire import MAX_NUMBER, VEHICLE_ID
 
 _GATEWAY: Final = "ingest_gateway/"
 _IDENTITY: Final = frozenset({"vehicle_id", "boot_epoch", "sequence"})

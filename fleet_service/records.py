@@ -18,10 +18,8 @@ from fleet_service.live import Change, Sample
 from fleet_service.stops import Fact, StopWord, Word
 from pitwall import wire
 from pitwall.domain.units import QUANTITIES
-from pitwall.wire import STORABLE_ID, VEHICLE_ID
+from pitwall.wire import MAX_NUMBER, STORABLE_ID, VEHICLE_ID
 
-#: What PostgreSQL's bigint holds.
-MAX_NUMBER: Final = 2**63 - 1
 #: Nanoseconds since 1970 of the year 2200: later is no time of ours.
 _MAX_NS: Final = 7_258_118_400 * 1_000_000_000
 _MAX_TEXT: Final = 1_000

@@ -13,13 +13,13 @@ from ingest_gateway.effects import Close, Code, Illegal, illegal
 from ingest_gateway.limits import (
     MAX_LATCHED,
     MAX_MONOTONIC_NANOS,
-    MAX_NUMBER,
     MAX_TEXT_CHARACTERS,
     OLDEST_PROTOCOL_VERSION,
     PROTOCOL_VERSION,
 )
 from ingest_gateway.validation import malformed_time
 from pitwall import wire
+from pitwall.wire import MAX_NUMBER
 
 _STATUSES = frozenset(VehicleStatus.values()) - {0}
 _SUB_STATUSES = frozenset(VehicleSubStatus.values())

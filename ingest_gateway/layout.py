@@ -19,8 +19,8 @@ from typing import Final
 
 from haul.telemetry.v1.telemetry_pb2 import MotionHold, Reading, VehicleStatus, VehicleSubStatus
 
-from ingest_gateway.limits import MAX_NUMBER
 from pitwall.domain.units import QUANTITIES, Quantity
+from pitwall.wire import MAX_NUMBER
 
 #: Tag and double of one quantity.
 _QUANTITY_BYTES: Final = 10

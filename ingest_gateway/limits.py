@@ -7,6 +7,7 @@ relations checked there.
 from typing import Final
 
 from pitwall.domain.permit import MAX_TTL_S
+from pitwall.wire import MAX_NUMBER
 
 #: Version of VehicleLinkService that this gateway speaks, and the oldest one that it still takes.
 PROTOCOL_VERSION: Final = 2
@@ -27,8 +28,6 @@ MAX_READING_BYTES: Final = 2 * 1024
 MAX_BROUGHT: Final = 10_000
 #: Progress reports in one frame of a vehicle.
 MAX_PROGRESS_PER_FRAME: Final = 10_000
-#: Of a sequence, a boot epoch and whatever else is counted: what readers of Kafka and their databases hold.
-MAX_NUMBER: Final = 2**63 - 1
 #: Of a monotonic clock, nanoseconds: a century without a restart.
 MAX_MONOTONIC_NANOS: Final = 100 * 366 * 86_400 * 10**9
 #: Characters of a text that a vehicle sends for people: cause, reason, version.

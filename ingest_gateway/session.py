@@ -41,7 +41,6 @@ from ingest_gateway.limits import (
     HELLO_WITHIN_S,
     MAX_BATCH_BYTES,
     MAX_HELD_S,
-    MAX_NUMBER,
     MAX_READINGS_PER_BATCH,
     silent_after_s,
 )
@@ -53,6 +52,7 @@ from ingest_gateway.pulse import Pulse
 from ingest_gateway.record import VehicleRecord
 from ingest_gateway.window import ReadingWindow
 from pitwall import wire
+from pitwall.wire import MAX_NUMBER
 
 
 @dataclass(frozen=True, slots=True)

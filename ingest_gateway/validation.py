@@ -11,8 +11,9 @@ from operator import attrgetter, le
 from google.protobuf.timestamp_pb2 import Timestamp
 from haul.telemetry.v1.telemetry_pb2 import MotionHold, Reading, VehicleStatus, VehicleSubStatus
 
-from ingest_gateway.limits import MAX_NUMBER, MAX_READING_BYTES
+from ingest_gateway.limits import MAX_READING_BYTES
 from pitwall.domain.units import QUANTITIES, Quantity
+from pitwall.wire import MAX_NUMBER
 
 #: Seconds since 1970 of the first and the last second that a google.protobuf.Timestamp may hold.
 MIN_TIMESTAMP_S, MAX_TIMESTAMP_S = -62_135_596_800, 253_402_300_799

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 from zlib import crc32
 
+from pitwall.wire import MAX_NUMBER
+
 DEFAULT_PAGE_SIZE: Final = 100
 MAX_PAGE_SIZE: Final = 1_000
 MAX_TOKEN_CHARACTERS: Final = 512
-#: What SQLite and PostgreSQL's bigint hold; a number beyond is none of ours.
-MAX_NUMBER: Final = 2**63 - 1
 
 _T = TypeVar("_T")
 #: The sort key of an item: numbers and texts, as JSON keeps them.

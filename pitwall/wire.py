@@ -35,6 +35,8 @@ VEHICLE_ID = re.compile(r"[A-Z0-9][A-Z0-9-]{2,62}")
 #: of a vehicle's, a rule's name and numbers) is one. `stop_from_proto` does not ask for it, because no stop that was
 #: taken once may be refused later: it is asked where ids of others come in.
 STORABLE_ID = re.compile(r"[ !#-\[\]-~]{1,200}")
+#: Of a sequence, a boot epoch and whatever else is counted: what Kafka's readers, SQLite and PostgreSQL's bigint hold.
+MAX_NUMBER = 2**63 - 1
 MAX_SCOPE_VEHICLES = 10_000
 MAX_RELEASED_STOPS = 1_000
 MAX_REASON_CHARACTERS = 500

@@ -21,6 +21,7 @@ from deploy.local.services import kafka_bootstrap
 from deploy.local.stack import Stack
 from deploy.local.supervisord import log_file
 from pitwall.kafka_topics import TopicError, ensure_topics
+from pitwall.words import some
 
 CONNECTED_WITHIN_S = 60.0
 RESUMED_WITHIN_S = 30.0
@@ -29,8 +30,6 @@ _POLL_S = 0.2
 _RESUMABLE = (MOTION_HOLD_BOOT, MOTION_HOLD_LINK_LOST)
 _PAGE_SIZE = 1_000
 _LAST_LINES = 12
-#: Vehicles that an error names.
-_NAMED = 5
 
 
 def make_topics(stack: Stack) -> None:
@@ -54,7 +53,7 @@ def resume(stack: Stack) -> None:
         while held := sorted(_held(_motion_states(service)) & wanted):
             done = _run(stack, "resume", _resume_command(stack, held))
             if time.monotonic() > deadline:
-                raise StackError(f"not resumed after {RESUMED_WITHIN_S:.0f} s: {_some(held)}. {_end(done)}")
+                raise StackError(f"not resumed after {RESUMED_WITHIN_S:.0f} s: {some(held)}. {_end(done)}")
 
 
 def _await_connected(stack: Stack, service: CommandServiceStub, wanted: set[str]) -> None:
@@ -62,7 +61,7 @@ def _await_connected(stack: Stack, service: CommandServiceStub, wanted: set[str]
     while missing := wanted - _connected(_motion_states(service)):
         if time.monotonic() > deadline:
             raise StackError(
-                f"not connected after {CONNECTED_WITHIN_S:.0f} s: {_some(missing)}; "
+                f"not connected after {CONNECTED_WITHIN_S:.0f} s: {some(sorted(missing))}; "
                 f"look at {log_file(stack.places, 'agents')}"
             )
         time.sleep(_POLL_S)
@@ -74,12 +73,6 @@ def _connected(states: Iterable[MotionState]) -> set[str]:
 
 def _held(states: Iterable[MotionState]) -> set[str]:
     return {state.vehicle_id for state in states if state.motion_hold in _RESUMABLE}
-
-
-def _some(vehicle_ids: Iterable[str]) -> str:
-    """The first few by name, and how many more."""
-    names = sorted(vehicle_ids)
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def _resume_command(stack: Stack, vehicle_ids: Sequence[str]) -> list[str]:

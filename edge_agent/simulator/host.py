@@ -13,6 +13,7 @@ from edge_agent.vehicle import Verdict
 from pitwall import logs
 from pitwall.clock import boottime_s, monotonic_s
 from pitwall.status_http import Part, Parts
+from pitwall.words import some
 
 _log = logs.get(__name__)
 
@@ -67,8 +68,7 @@ class PlantHost:
         return list(self._plant.vehicles.values())
 
     def _names(self) -> str:
-        names = list(self._plant.vehicles)
-        return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "") or "none"
+        return some(list(self._plant.vehicles)) or "none"
 
     # Time
 

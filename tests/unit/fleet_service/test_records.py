@@ -11,7 +11,8 @@ from fleet_service.records import Poison, alert_from, change_from, fact_from, fi
 from fleet_service.registry_desk import MAX_ALERT_ID_CHARACTERS
 from fleet_service.stops import StopWord, Word
 from pitwall.domain.units import QUANTITIES
-from pitwall.paging import MAX_NUMBER, MAX_TOKEN_CHARACTERS, PageRequest
+from pitwall.paging import MAX_TOKEN_CHARACTERS, PageRequest
+from pitwall.wire import MAX_NUMBER
 
 ID = "KOMATSU-930E-001"
 FLEET = stop_pb2.Scope(fleet=stop_pb2.WholeFleet())

@@ -8,9 +8,10 @@ from haul.telemetry.v1.telemetry_pb2 import Reading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest_gateway.limits import MAX_NUMBER, MAX_READING_BYTES
+from ingest_gateway.limits import MAX_READING_BYTES
 from ingest_gateway.validation import RULES, Expected, explain, find_fault, oversize
 from pitwall.domain.units import QUANTITIES
+from pitwall.wire import MAX_NUMBER
 from tests.unit.ingest_gateway.builders import EPOCH, OTHER, VEHICLE, reading
 
 EXPECTED = Expected(VEHICLE, EPOCH)

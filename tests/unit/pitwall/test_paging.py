@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pitwall.paging import DEFAULT_PAGE_SIZE, MAX_NUMBER, MAX_PAGE_SIZE, InvalidPage, PageRequest
+from pitwall.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, InvalidPage, PageRequest
+from pitwall.wire import MAX_NUMBER
 
 KINDS = (int, str)
 Item = tuple[int, str]
