@@ -287,7 +287,9 @@ OneVehicle = Annotated[str, typer.Argument(metavar="VEHICLE")]
 def sim_fault(
     site: Site,
     vehicle: OneVehicle,
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="overspeed, overheating, low-fuel, drive-fault, …")],
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="overspeed, overheating, low-fuel, overload, drive-fault, …")
+    ],
     seconds: Annotated[float, typer.Option(help="How long it lasts.")] = 60.0,
     end: Annotated[bool, typer.Option("--end", help="Ends it instead.")] = False,
     control_socket: ControlSocket = None,

@@ -14,6 +14,8 @@ class FaultKind(Enum):
     LOW_BATTERY = "low-battery"
     TIRE_PRESSURE_HIGH = "tire-pressure-high"
     TIRE_PRESSURE_LOW = "tire-pressure-low"
+    #: By hand alone: its limit is another one for each model, and comes from the registry.
+    OVERLOAD = "overload"
 
 
 class UnknownFault(ValueError):
@@ -27,7 +29,10 @@ ALERTS: Final[dict[FaultKind, str]] = {
     FaultKind.LOW_BATTERY: "LOW_BATTERY",
     FaultKind.TIRE_PRESSURE_HIGH: "HIGH_TIRE_PRESSURE",
     FaultKind.TIRE_PRESSURE_LOW: "LOW_TIRE_PRESSURE",
+    FaultKind.OVERLOAD: "PAYLOAD_OVERLOAD",
 }
+#: Those that a schedule has, in the order that the seeds know. A kind more would make other faults of every seed.
+SCHEDULED: Final = tuple(kind for kind in FaultKind if kind is not FaultKind.OVERLOAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,11 @@ OVERSPEED_LASTS_S: Final = 15.0
 #: one fault, one alert.
 OVERSPEED_SEEN_S: Final = 3.0
 
-assert ALERTS.keys() == LIMITS.keys() == set(FaultKind)
+#: Of the rated payload: what an overloaded vehicle's scale says, at once, laden or not.
+OVERLOADED_SHARE: Final = 1.2
+
+assert ALERTS.keys() == set(FaultKind)
+assert LIMITS.keys() == set(SCHEDULED)
 assert all(LIMITS[kind].raises(value) for kind, value in PUSHED_TO.items())
 assert LIMITS[FaultKind.OVERSPEED].raises(OVERSPEED_KPH)
 assert OVERSPEED_SEEN_S < OVERSPEED_LASTS_S

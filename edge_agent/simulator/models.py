@@ -36,7 +36,7 @@ KOMATSU_980E: Final = Model(
     wheel_power_w=2_400_000,
     tank_liters=5_300,
 )
-#: A load above this share of the rated one is an overload, and normal loading stays below it.
+#: A load above this share of the rated one is an overload (PAYLOAD_OVERLOAD), and normal loading stays below it.
 OVERLOAD_SHARE: Final = 1.1
 
 assert all(m.highest_payload_tons < m.rated_payload_tons * OVERLOAD_SHARE for m in (KOMATSU_930E, KOMATSU_980E))

@@ -15,7 +15,14 @@ from itertools import takewhile
 from typing import Final
 
 from edge_agent.mission import LONGEST_WAIT_S, PHASES
-from edge_agent.simulator.faults import ALERTS, CLEARED_WITHIN_S, OVERSPEED_LASTS_S, RAISED_WITHIN_S, FaultKind
+from edge_agent.simulator.faults import (
+    ALERTS,
+    CLEARED_WITHIN_S,
+    OVERSPEED_LASTS_S,
+    RAISED_WITHIN_S,
+    SCHEDULED,
+    FaultKind,
+)
 from pitwall.domain.vehicle_state import VehicleStatus
 
 _S = VehicleStatus
@@ -71,7 +78,7 @@ def overspeed_window_s(time_scale: float) -> float:
 def schedule(vehicle_id: str, *, seed: int, time_scale: float) -> Iterator[ScheduledFault]:
     """One vehicle's faults, without end. Each round has every kind once, in an order of its own."""
     chance = random.Random(f"{seed}/{vehicle_id}/faults")  # noqa: S311 (repeatable, not secret)
-    kinds = [k for k in FaultKind if k is not FaultKind.OVERSPEED or time_scale <= NO_OVERSPEED_ABOVE]
+    kinds = [k for k in SCHEDULED if k is not FaultKind.OVERSPEED or time_scale <= NO_OVERSPEED_ABOVE]
     start_s = chance.uniform(*FIRST_AFTER_S) / time_scale
     while True:
         for kind in chance.sample(kinds, len(kinds)):

@@ -11,6 +11,7 @@ from edge_agent.mission import DRIVING, POSITIONING_S, RECEIVING_S, RETARDER_MPS
 from edge_agent.simulator.body import Drive, steps
 from edge_agent.simulator.faults import (
     LIMITS,
+    OVERLOADED_SHARE,
     OVERSPEED_KPH,
     OVERSPEED_LASTS_S,
     OVERSPEED_MPS2,
@@ -68,6 +69,7 @@ class Truck:
         self._braking = True
         #: Seconds beyond the speed limit so far; None: no such fault.
         self._overspeed_s: float | None = None
+        self._overloaded = False
 
     def _draw_load(self) -> float:
         return self._chance.uniform(self._model.lowest_payload_tons, self._model.highest_payload_tons)
@@ -191,9 +193,10 @@ class Truck:
             self._load_tons = self._draw_load()
 
     def quantities(self) -> tuple[float, ...]:
+        overload_tons = self._model.rated_payload_tons * OVERLOADED_SHARE
         return (
             self.speed_kph,
-            self._payload_tons,
+            overload_tons if self._overloaded else self._payload_tons,
             *self._machine.quantities(),
             *self._road.place(self._at_m),
         )
@@ -201,16 +204,20 @@ class Truck:
     def start_fault(self, kind: FaultKind) -> None:
         if kind is FaultKind.OVERSPEED:
             self._overspeed_s = 0.0
+        elif kind is FaultKind.OVERLOAD:
+            self._overloaded = True
         else:
             self._machine.start_fault(kind)
 
     def end_fault(self, kind: FaultKind) -> None:
         if kind is FaultKind.OVERSPEED:
             self._overspeed_s = None
+        elif kind is FaultKind.OVERLOAD:
+            self._overloaded = False
         else:
             self._machine.end_fault(kind)
 
     @property
     def active_faults(self) -> frozenset[FaultKind]:
-        overspeed = {FaultKind.OVERSPEED} if self._overspeed_s is not None else set()
-        return self._machine.active_faults | overspeed
+        own = {FaultKind.OVERSPEED: self._overspeed_s is not None, FaultKind.OVERLOAD: self._overloaded}
+        return self._machine.active_faults | {kind for kind, active in own.items() if active}

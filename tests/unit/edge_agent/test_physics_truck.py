@@ -10,6 +10,7 @@ from edge_agent.simulator.body import LONGEST_CATCH_UP_S, LONGEST_STEP_S, Drive,
 from edge_agent.simulator.faults import OVERSPEED_LASTS_S, OVERSPEED_SEEN_S, FaultKind
 from edge_agent.simulator.truck import Truck
 from edge_agent.vehicle import LOWEST_DECELERATION_MPS2
+from edge_agent.vehicle_wire import QUANTITY_NAMES
 from pitwall.domain.units import QUANTITIES
 from pitwall.domain.vehicle_state import VehicleStatus
 from tests.unit.edge_agent.rig import truck
@@ -130,6 +131,17 @@ def test_overspeed_acts_while_it_drives_and_ends_by_itself() -> None:
     assert max(speeds) < 70
     assert speeds[-1] < 57
     assert one.active_faults == frozenset()
+
+
+@pytest.mark.parametrize(("vehicle_id", "rated_tons"), [("KOMATSU-930E-001", 290), ("KOMATSU-980E-001", 369)])
+def test_an_overloaded_truck_says_so_until_it_is_over(vehicle_id: str, rated_tons: float) -> None:
+    one, payload = truck(vehicle_id), QUANTITY_NAMES.index("payload_tons")
+    one.start_fault(FaultKind.OVERLOAD)
+    one.advance(0.1, Drive(True, _S.ROUTING))
+    assert 1.1 * rated_tons < one.quantities()[payload] <= 1.25 * rated_tons
+    assert one.active_faults == {FaultKind.OVERLOAD}
+    one.end_fault(FaultKind.OVERLOAD)
+    assert (one.quantities()[payload], one.active_faults) == (0, frozenset())
 
 
 @pytest.mark.parametrize("kph", [5, 40, 62, 66])
