@@ -11,7 +11,7 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from math import inf
 
@@ -128,6 +128,7 @@ class Session:
             case "order":
                 return [order_from_frame(frame.order)]
             case "reading_ack":
+                self._widen(frame.reading_ack)
                 return [ack_from_frame(frame.reading_ack)]
             case "throttle":
                 self._throttled_until_s = now_s + wire.to_seconds(frame.throttle.retry_delay)
@@ -152,6 +153,14 @@ class Session:
         self._together = welcome.protocol_version >= TOGETHER_FROM_VERSION
         self._phase = _Phase.OPEN
         self._readings_from_s = now_s + SETTLE_WAIT_S
+
+    def _widen(self, ack: link.ReadingAck) -> None:
+        """Or narrow: readings under way are none too many, the next ones wait."""
+        if not ack.HasField("max_unacked_readings"):
+            return
+        if ack.max_unacked_readings < 1:
+            raise ValueError("max_unacked_readings must be at least 1")
+        self._limits = replace(self._limits, max_unacked=ack.max_unacked_readings)
 
     # Up
 

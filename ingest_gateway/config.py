@@ -29,10 +29,13 @@ class GatewaySettings(ServiceSettings):
     permit_ttl_s: float = Field(default=2.0, ge=MIN_TTL_S, le=MAX_TTL_S)
     #: Vehicles connected at a time; one more is sent to another gateway.
     max_sessions: int = Field(default=1_000, ge=1, le=10_000)
-    #: Readings of one vehicle on their way to Kafka.
+    #: Readings of one vehicle on their way to Kafka, whatever the others bring.
     max_unacked_readings: int = Field(default=200, ge=MAX_READINGS_PER_BATCH, le=100_000)
+    #: And on top of it, of one that brings history, while others have left some of what is lent.
+    max_lent_readings: int = Field(default=800, ge=0, le=100_000)
     #: Readings of all vehicles on their way to Kafka: the gateway's memory while Kafka is away, some 0.5 KB each.
-    max_readings_in_flight: int = Field(default=210_000, ge=1_000)
+    #: What the vehicles' own shares leave of it is lent.
+    max_readings_in_flight: int = Field(default=250_000, ge=1_000)
     #: What one vehicle may send on the average, with a second's worth in a burst: readings, bytes of all its frames,
     #: and frames, heartbeats included. Far beyond a healthy one that brings history.
     max_readings_per_s: float = Field(default=25_000, ge=1, le=1_000_000)
@@ -43,6 +46,16 @@ class GatewaySettings(ServiceSettings):
     @property
     def rates(self) -> Rates:
         return Rates(self.max_readings_per_s, self.max_bytes_per_s, self.max_frames_per_s)
+
+    @property
+    def reserved_readings(self) -> int:
+        """Of max_readings_in_flight: every vehicle's own share, and room for status changes."""
+        return self.max_sessions * self.max_unacked_readings + RESERVED_ROOM
+
+    @property
+    def lent_pool(self) -> int:
+        """What may be lent to all vehicles together, readings."""
+        return self.max_readings_in_flight - self.reserved_readings
 
     @model_validator(mode="after")
     def _site_size(self) -> Self:
@@ -57,20 +70,20 @@ class GatewaySettings(ServiceSettings):
         under_way_s = GRACE_S / 2
         each = {"max_readings_per_s": 1, "max_frames_per_s": 1, "max_bytes_per_s": MAX_READING_BYTES}
         for name, size in each.items():
-            least = self.max_unacked_readings * size / under_way_s
+            least = (self.max_unacked_readings + self.max_lent_readings) * size / under_way_s
             if getattr(self, name) < least:
                 raise ValueError(
-                    f'"{name}" must be at least {least:.0f}, so that max_unacked_readings come in {under_way_s:g} s'
+                    f'"{name}" must be at least {least:.0f}, so that max_unacked_readings and max_lent_readings come '
+                    f"in {under_way_s:g} s"
                 )
         return self
 
     @model_validator(mode="after")
     def _room_for_all(self) -> Self:
-        """Every vehicle's window fits, so that one vehicle's backlog is never at another's cost."""
-        needed = self.max_sessions * self.max_unacked_readings + RESERVED_ROOM
-        if self.max_readings_in_flight < needed:
+        """Every vehicle's share fits, so that one vehicle's backlog is never at another's cost."""
+        if self.lent_pool < 0:
             raise ValueError(
-                f'"max_readings_in_flight" must be at least {needed}: max_sessions x max_unacked_readings '
-                f"and {RESERVED_ROOM} for status changes"
+                f'"max_readings_in_flight" must be at least {self.reserved_readings}: max_sessions x '
+                f"max_unacked_readings and {RESERVED_ROOM} for status changes"
             )
         return self

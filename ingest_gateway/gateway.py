@@ -72,7 +72,14 @@ class Gateway:
         self.leave = Leave(settings.command_services, terms, boottime_s())
         self.links = Links(settings.command_services)
         self.sink = _sink(settings)
-        session_terms = Terms(settings.name, settings.permit_ttl_s, settings.max_unacked_readings, settings.rates)
+        session_terms = Terms(
+            settings.name,
+            settings.permit_ttl_s,
+            settings.max_unacked_readings,
+            settings.rates,
+            settings.max_lent_readings,
+            settings.lent_pool,
+        )
         self.hub = Hub(session_terms, self.leave, self.links, self.sink, self.meters, read_clocks)
         self.sink.listen(self.hub)
         self.admission = Admission(settings.max_sessions, self.meters.turned_away)
@@ -144,6 +151,7 @@ class Gateway:
         meters, hub = self.meters, self.hub
         meters.gauge("sessions", "Vehicles with an open stream", lambda: len(hub.registry))
         meters.gauge("streams", "Open streams, also those without a Hello yet", lambda: hub.stream_count)
+        meters.gauge("loans", "Vehicles that bring history, with more than their share on its way", hub.loans.__len__)
         meters.gauge("links", "Command services with exchanged sets", lambda: self.links.exchanged_count)
         tls = self._settings.tls
         Surroundings({}, {"own": [tls.certificate], "ca": [tls.ca]}).watch()

@@ -31,8 +31,9 @@ from ingest_gateway.effects import (
 from ingest_gateway.intake import Intake
 from ingest_gateway.lanes import Lane, Outgoing
 from ingest_gateway.leave import Leave
-from ingest_gateway.limits import ANSWERS_ALL_OF, PERMITS_PER_TTL, PERMITS_PER_TTL_OF_MANY, WRITE_STALL_S
+from ingest_gateway.limits import ANSWERS_ALL_OF, LEND_FROM, PERMITS_PER_TTL, PERMITS_PER_TTL_OF_MANY, WRITE_STALL_S
 from ingest_gateway.links import LinkEnd, Links
+from ingest_gateway.loans import Loans
 from ingest_gateway.meters import Meters
 from ingest_gateway.moment import Moment
 from ingest_gateway.record import VehicleRecord, VehicleRecords
@@ -90,6 +91,7 @@ class Hub:
     ) -> None:
         self.leave, self.links, self.board, self.registry = leave, links, StopBoard(), Registry()
         self.status = StatusOutbox()
+        self.loans = Loans(terms.max_unacked_readings, terms.max_lent_readings, terms.lent_pool)
         self._terms, self._sink, self._meters, self._now = terms, sink, meters, now
         self._records, self._steps = VehicleRecords(terms.rates), StopSteps()
         self._ports: dict[str, tuple[Session, Port]] = {}  # by session id, also those without a Hello yet
@@ -157,6 +159,10 @@ class Hub:
             self._apply(session, session.tick(now))
             if port.stalled_s(now.boottime_s) >= WRITE_STALL_S:
                 self.close(session, STALLED)
+        for vehicle_id in self.loans.settle(now.boottime_s):
+            returned = self.registry.get(vehicle_id)
+            if returned is not None:
+                returned.lend(0)
         self._pump_status()
 
     def beat(self) -> None:
@@ -285,6 +291,7 @@ class Hub:
         latched = [*session.status.latched_stop_ids, *(stop.stop_id for stop in brought.stops)]
         for frame in self.board.first_frames(session.vehicle_id, latched):
             session.lanes.stop_set(frame)
+        session.lend(self.loans.of(session.vehicle_id))
         session.welcome()
         self._announced.add(session.session_id)
         self.links.opened(session)
@@ -292,6 +299,8 @@ class Hub:
     def _take(self, session: Session, intake: Intake) -> None:
         left_out = self._sink.take(intake, session.record)
         self._meters.intake(intake)
+        if intake.backfilled >= LEND_FROM:
+            session.lend(self.loans.lend(session.vehicle_id, session.record.acks, self._now().boottime_s))
         if left_out:
             self._apply(session, session.offer_again("KAFKA_BACKLOG", self._now()))
             self._meters.declined(left_out)

@@ -91,13 +91,14 @@ class PermitLane:
 class Lanes:
     """One session's outgoing side. `acks` is the vehicle's, beyond this session."""
 
-    __slots__ = ("_acks", "_control", "_orders", "_stop", "open", "permit")
+    __slots__ = ("_acks", "_control", "_orders", "_stop", "_window", "open", "permit")
 
     def __init__(self, acks: AckTracker) -> None:
         self._acks = acks
         self._stop: deque[SetFrame] = deque()
         self._control: deque[pb.ConnectResponse] = deque()
         self._orders: deque[pb.OrderDelivery] = deque()
+        self._window: int | None = None
         self.permit = PermitLane()
         #: From Welcome on; before it only the stop set goes.
         self.open = False
@@ -115,6 +116,10 @@ class Lanes:
     def throttle(self, delay_s: float, reason: str) -> None:
         message = pb.Throttle(retry_delay=wire.duration(delay_s), reason=reason)
         self._control.append(pb.ConnectResponse(throttle=message))
+
+    def window(self, readings: int) -> None:
+        """So many may be on their way from now on. Rides on the next ack: who gets none has nothing on its way."""
+        self._window = readings
 
     def order(self, order: Order, etag: MotionEtag) -> bool:
         """False where too many wait."""
@@ -149,7 +154,8 @@ class Lanes:
         if ack is None:
             return self._with_permit(Lane.PERMIT, pb.ConnectResponse(), leave, now_s) if permit_due else None
         # A permit that is due rides on the ack: one frame is half the work of two, and neither is late.
-        return self._with_permit(Lane.ACK, ack_frame(ack), leave, now_s)
+        told, self._window = self._window, None
+        return self._with_permit(Lane.ACK, ack_frame(ack, told), leave, now_s)
 
     def waiting(self, now_s: float, permit_every_s: float) -> bool:
         """Whether `next` would have something."""
@@ -170,7 +176,8 @@ class Lanes:
         return Outgoing(lane, frame.SerializeToString(), request_id=request_id, permit=denial)
 
 
-def ack_frame(ack: Ack) -> pb.ConnectResponse:
+def ack_frame(ack: Ack, window: int | None = None) -> pb.ConnectResponse:
+    """`window`: how many readings may be on their way from now on; None: as before."""
     return pb.ConnectResponse(
         reading_ack=pb.ReadingAck(
             boot_epoch=ack.boot_epoch,
@@ -181,5 +188,6 @@ def ack_frame(ack: Ack) -> pb.ConnectResponse:
                 )
                 for one in ack.refused
             ],
+            max_unacked_readings=window,
         )
     )

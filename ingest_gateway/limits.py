@@ -93,6 +93,14 @@ MAX_HELD_S: Final = 30.0
 #: silent.
 MIN_BYTES_PER_S: Final = 1_000_000
 
+# What is lent to vehicles that bring history
+
+#: Readings of history in one batch that show that there is more: an agent sends less than half of a batch only where
+#: there is no more.
+LEND_FROM: Final = 50
+#: A vehicle that has brought no history for so long has no more, seconds.
+LOAN_IDLE_S: Final = 2.0
+
 # What is remembered of a vehicle beyond its session
 
 #: Vehicles; the least recently heard goes first, those with readings in flight never.
@@ -175,6 +183,8 @@ KAFKA_S: Final = 0.2
 
 assert silent_after_s(MAX_TTL_S) + TICK_S + KAFKA_S < LOST_WITHIN_S < CLOSE_SILENT_AFTER_S
 assert MAX_READINGS_PER_BATCH * MAX_READING_BYTES <= MAX_BATCH_BYTES < MAX_FRAME_BYTES
+assert 2 * LEND_FROM <= MAX_READINGS_PER_BATCH
+assert TICK_S < LOAN_IDLE_S
 assert PERMITS_PER_TTL_OF_MANY < HEARTBEATS_PER_PERMIT < PERMITS_PER_TTL
 assert MAX_MONOTONIC_NANOS < MAX_NUMBER
 assert TICK_S < ABORT_WITHIN_S < WRITE_STALL_S < CLOSE_SILENT_AFTER_S

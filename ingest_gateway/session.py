@@ -57,13 +57,16 @@ from pitwall.wire import MAX_NUMBER
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What holds for every session of this gateway. `max_unacked_readings`: on their way without an ack, per vehicle.
+    """What holds for every session of this gateway. `max_unacked_readings`: on their way without an ack, each vehicle's
+    own share; `max_lent_readings`: what one that brings history may have on top, while there is some of `lent_pool`.
     `rates`: what one vehicle may send."""
 
     gateway: str
     permit_ttl_s: float
     max_unacked_readings: int
     rates: Rates = UNLIMITED
+    max_lent_readings: int = 0
+    lent_pool: int = 0
 
 
 class State(Enum):
@@ -199,6 +202,12 @@ class Session:
         self.lanes.throttle(wait_s, reason)
         return [Throttled(reason)]
 
+    def lend(self, readings: int) -> None:
+        """So many may be on their way on top of the vehicle's share, from now on. It is told with its next ack."""
+        if readings != self._window.lent:
+            self._window.lent = readings
+            self.lanes.window(self._window.size)
+
     # What goes down
 
     def welcome(self) -> None:
@@ -212,7 +221,7 @@ class Session:
                 protocol_version=self.introduction.protocol_version,
                 max_readings_per_batch=MAX_READINGS_PER_BATCH,
                 max_batch_bytes=MAX_BATCH_BYTES,
-                max_unacked_readings=terms.max_unacked_readings,
+                max_unacked_readings=self._window.size,
             )
         )
 

@@ -28,24 +28,31 @@ _LEAVE = Verdict(take=False)
 
 
 class ReadingWindow:
-    """One session's window. `max_unacked` as in Welcome; `has_room`: whether Kafka's backlog takes so many more."""
+    """One session's window. `share`: its vehicle's own; `has_room`: whether Kafka's backlog takes so many more."""
 
-    __slots__ = ("_acks", "_allowance", "_declined", "_has_room", "_max_unacked", "_throttled_until_s")
+    __slots__ = ("_acks", "_declined", "_has_room", "_left", "_share", "_throttled_until_s", "lent")
 
-    def __init__(self, max_unacked: int, acks: AckTracker, has_room: Callable[[int], bool]) -> None:
-        self._max_unacked, self._acks, self._has_room = max_unacked, acks, has_room
-        self._allowance = max_unacked
+    def __init__(self, share: int, acks: AckTracker, has_room: Callable[[int], bool]) -> None:
+        self._share, self._acks, self._has_room = share, acks, has_room
+        #: On top of the share.
+        self.lent = 0
+        self._left = 0
         self._throttled_until_s = float("-inf")
         self._declined = 0
 
     def open(self) -> None:
         """At Hello. What an earlier session left in flight is not held against this one, once over."""
-        self._allowance = self._max_unacked + min(self._acks.in_flight, self._max_unacked)
+        self._left = min(self._acks.in_flight, self._share)
+
+    @property
+    def size(self) -> int:
+        """As the vehicle is told."""
+        return self._share + self.lent
 
     def ask(self, count: int, now_s: float) -> Verdict:
         if now_s < self._throttled_until_s:
             return self._decline_again(count)
-        if self._acks.in_flight + count > self._allowance:
+        if self._acks.in_flight + count > self._share + self.lent + self._left:
             return self._throttle(count, "UNACKED_READINGS", now_s)
         if not self._has_room(count):
             return self._throttle(count, "KAFKA_BACKLOG", now_s)
@@ -65,7 +72,7 @@ class ReadingWindow:
     def _decline_again(self, count: int) -> Verdict:
         """What was under way when Throttle was sent is forgiven: that can't be more than the window."""
         self._declined += count
-        if self._declined <= self._max_unacked:
+        if self._declined <= self.size:
             return _LEAVE
-        text = f"{self._declined} readings since Throttle, more than the {self._max_unacked} that could be under way"
+        text = f"{self._declined} readings since Throttle, more than the {self.size} that could be under way"
         return Verdict(take=False, close=Close(Code.RESOURCE_EXHAUSTED, "THROTTLE_IGNORED", f"{text}; wait as asked"))

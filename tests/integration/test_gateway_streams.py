@@ -195,7 +195,7 @@ async def test_a_flood_is_read_at_its_rate_and_a_stop_overtakes_it(home: Path, t
     per_s = 400
     async with (
         serving(home, "command-1") as (command, address),
-        gateway(home, tmp_path, [address], max_frames_per_s=per_s) as running,
+        gateway(home, tmp_path, [address], max_frames_per_s=per_s, max_lent_readings=0) as running,
         welcomed(home, await running.address(), OTHER) as bystander,
         welcomed(home, await running.address()) as flood,
     ):

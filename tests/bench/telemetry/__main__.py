@@ -77,7 +77,7 @@ def _memory(stack: RunningStack, results: Results, _: argparse.Namespace) -> Non
 
 
 def _growth(stack: RunningStack, results: Results, options: argparse.Namespace) -> None:
-    results.memory |= uvloop.run(memory.growth(stack, options.minutes))
+    results.memory |= uvloop.run(memory.growth(stack, options.minutes, options.pace))
 
 
 PARTS: dict[str, Callable[[RunningStack, Results, argparse.Namespace], None]] = {
@@ -89,8 +89,12 @@ PARTS: dict[str, Callable[[RunningStack, Results, argparse.Namespace], None]] = 
 }
 
 
-def run(parts: Sequence[str] = tuple(PARTS), minutes: float = memory.GROWTH_MINUTES) -> None:
-    results, options = Results(), argparse.Namespace(minutes=minutes)
+def run(
+    parts: Sequence[str] = tuple(PARTS),
+    minutes: float = memory.GROWTH_MINUTES,
+    pace: memory.Pace = memory.Pace(),  # noqa: B008  # frozen
+) -> None:
+    results, options = Results(), argparse.Namespace(minutes=minutes, pace=pace)
     nothing: dict[str, object] = {"vehicles": 0, "gateways": 0, "command_services": 1, "picture": False}
     try:
         with running("bench-telemetry", servers=frozenset({Server.KAFKA}), **nothing) as stack:
@@ -125,8 +129,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.telemetry", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--minutes", type=float, default=memory.GROWTH_MINUTES, help="of growth; 60 for the hour")
+    usual = memory.Pace()
+    parser.add_argument("--vehicles", type=int, default=usual.vehicles, help="of growth")
+    parser.add_argument("--batch", type=int, default=usual.batch, help="of growth: readings in one")
+    parser.add_argument("--every", type=float, default=usual.every_s, help="of growth: seconds from batch to batch")
     options = parser.parse_args()
-    run(options.parts or tuple(PARTS), options.minutes)
+    run(options.parts or tuple(PARTS), options.minutes, memory.Pace(options.vehicles, options.batch, options.every))
     return 0
 
 

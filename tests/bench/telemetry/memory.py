@@ -1,17 +1,29 @@
 """What the gateway process holds: resident memory with many vehicles, and over time."""
 
 import asyncio
+from dataclasses import dataclass
 
 from tests.bench.telemetry.load import Site, names, site
 from tests.integration.stacks import RunningStack
 
 VEHICLES, FURTHER = 1_000, 200
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Of growth: so many vehicles, each a batch of so many readings every so many seconds."""
+
+    vehicles: int = 200
+    batch: int = 2
+    every_s: float = 0.2
+
+
 #: Connected and quiet, before memory is read.
 SETTLE_S = 5.0
-GROWTH_VEHICLES, GROWTH_BATCH, GROWTH_EVERY_S = 200, 2, 0.2
 #: Before the first look: caches and windows fill.
 WARM_S = 60.0
 SAMPLE_S = 2.0
+TELL_EVERY_S = 60.0
 GROWTH_MINUTES = 3.0
 
 
@@ -38,16 +50,21 @@ async def _settled(gateway: Site) -> float:
     return gateway.gateway.resident_bytes() / 1e6
 
 
-async def growth(stack: RunningStack, minutes: float) -> dict[str, float]:
+async def growth(stack: RunningStack, minutes: float, pace: Pace) -> dict[str, float]:
     """The slope of a line through the samples."""
-    everyone = names(GROWTH_VEHICLES)
-    async with site(stack, GROWTH_VEHICLES) as gateway, gateway.load(everyone, GROWTH_BATCH, GROWTH_EVERY_S) as load:
+    everyone = names(pace.vehicles)
+    async with (
+        site(stack, pace.vehicles) as gateway,
+        gateway.load(everyone, pace.batch, pace.every_s) as load,
+    ):
         load.go()
         await asyncio.sleep(WARM_S)
         await load.mark()
         samples_mb: list[float] = []
         while len(samples_mb) * SAMPLE_S < 60 * minutes:
             samples_mb.append(gateway.gateway.resident_bytes() / 1e6)
+            if (len(samples_mb) - 1) * SAMPLE_S % TELL_EVERY_S == 0:
+                print(f"{(len(samples_mb) - 1) * SAMPLE_S / 60:3.0f} min: {samples_mb[-1]:.1f} MB", flush=True)
             await asyncio.sleep(SAMPLE_S)
         acked, _ = await load.mark()
     per_hour = 3600 / SAMPLE_S

@@ -93,6 +93,10 @@ def permit(number: int, ttl_s: float, denial: int = 0) -> link.Permit:
     return link.Permit(heartbeat_number=number, ttl=duration(ttl_s), denial=denial)  # type: ignore[arg-type]
 
 
+def ack(**fields: int) -> link.ConnectResponse:
+    return link.ConnectResponse(reading_ack=link.ReadingAck(boot_epoch=EPOCH, **fields))  # type: ignore[arg-type]
+
+
 # Who may say what when
 
 
@@ -465,3 +469,29 @@ def test_a_batch_stays_below_what_any_gateway_takes_whatever_this_one_allows(all
     assert len(sizes) > 1
     assert max(sizes) <= min(allowed, MAX_BATCH_BYTES) + 1_000
     assert max(sizes) < 1024 * 1024, "what the oldest gateways take"
+
+
+# The window
+
+
+def test_an_ack_may_widen_and_narrow_the_window() -> None:
+    bench = opened()
+    for sequence in range(1, 251):
+        bench.shipment.add(reading(sequence))
+    bench.sent()
+    assert bench.shipment.unacked == 200
+    bench.session.receive(ack(), T0)
+    assert bench.sent() == []
+    bench.session.receive(ack(max_unacked_readings=240), T0)
+    bench.sent()
+    assert bench.shipment.unacked == 240
+    bench.session.receive(ack(max_unacked_readings=10), T0)
+    assert bench.sent() == []
+    bench.shipment.gone(EPOCH, [SequenceRange(1, 235)])
+    bench.sent()
+    assert bench.shipment.unacked == 10
+
+
+def test_a_window_of_nothing_breaks_the_protocol() -> None:
+    with pytest.raises(ProtocolError, match="max_unacked_readings must be at least 1"):
+        opened().session.receive(ack(max_unacked_readings=0), T0)

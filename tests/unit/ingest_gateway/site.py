@@ -26,6 +26,9 @@ from pitwall.domain.permit import PermitTerms
 from pitwall.domain.stop_set import Release, Stop
 from tests.unit.ingest_gateway.builders import EPOCH, TERMS, VEHICLE, at, delta, hello
 
+#: Lent to one vehicle of a site, and to all of them.
+LENT = 800
+
 
 class FakeSink:
     """Keeps what it is given. `room` is what is left."""
@@ -118,7 +121,8 @@ class Site:
         self.now_s = 100.0
         self.sink, self.links = FakeSink(), Links(names)
         self.leave = Leave(names, PermitTerms(), self.now_s)
-        self.hub = Hub(replace(TERMS, rates=rates), self.leave, self.links, self.sink, Meters(), self.now)
+        terms = replace(TERMS, rates=rates, max_lent_readings=LENT, lent_pool=LENT)
+        self.hub = Hub(terms, self.leave, self.links, self.sink, Meters(), self.now)
         self.from_site = FromSite(self.hub, "gateway-1", "instance", Meters(), self.now)
         self._states: dict[str, LinkState] = {}
         self._exchanges = 0

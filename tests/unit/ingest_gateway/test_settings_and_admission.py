@@ -12,6 +12,7 @@ from ingest_gateway.effects import Close, Code
 from ingest_gateway.limits import CONNECTS_AT_ONCE, CONNECTS_PER_S, MAX_STREAMS_PER_VEHICLE
 from ingest_gateway.meters import TURNED_AWAY
 from ingest_gateway.servicer import raise_unless_ok
+from ingest_gateway.sink import RESERVED_ROOM
 from pitwall.config import InvalidSettings
 from pitwall.rpc.errors import PitwallError, ResourceExhausted, Unavailable
 
@@ -38,7 +39,14 @@ def settings(folder: Path, more: str = "", text: str = GOOD) -> GatewaySettings:
 def test_defaults_fit_each_other(tmp_path: Path) -> None:
     found = settings(tmp_path)
     assert (found.lease_ttl_s, found.permit_ttl_s) == (2.0, 2.0)
-    assert found.max_sessions * found.max_unacked_readings < found.max_readings_in_flight
+    assert found.max_sessions * found.max_unacked_readings + found.lent_pool < found.max_readings_in_flight
+    assert found.lent_pool >= 50 * found.max_lent_readings
+
+
+def test_what_is_not_set_apart_is_lent(tmp_path: Path) -> None:
+    found = settings(tmp_path, "max_sessions = 10\nmax_unacked_readings = 100\nmax_readings_in_flight = 5000")
+    assert found.lent_pool == 5_000 - 10 * 100 - RESERVED_ROOM
+    assert settings(tmp_path, "max_readings_in_flight = 201000").lent_pool == 0
 
 
 @pytest.mark.parametrize(
@@ -49,8 +57,11 @@ def test_defaults_fit_each_other(tmp_path: Path) -> None:
         ("lease_ttl_s = 0.4", "lease_ttl_s"),
         ("max_sessions = 5000", "at least 1001000"),
         ("max_unacked_readings = 50", "max_unacked_readings"),
-        ("max_readings_per_s = 399", '"max_readings_per_s" must be at least 400'),
-        ("max_frames_per_s = 399", '"max_frames_per_s" must be at least 400'),
+        ("max_readings_in_flight = 200999", "at least 201000"),
+        ("max_lent_readings = -1", "max_lent_readings"),
+        ("max_lent_readings = 0\nmax_readings_per_s = 399", '"max_readings_per_s" must be at least 400'),
+        ("max_lent_readings = 0\nmax_frames_per_s = 399", '"max_frames_per_s" must be at least 400'),
+        ("max_frames_per_s = 1999", '"max_frames_per_s" must be at least 2000, so that max_unacked.* and max_lent'),
         (
             "max_unacked_readings = 5000\nmax_sessions = 10",
             '"max_readings_per_s" must be at least|"max_frames_per_s" must be',

@@ -30,6 +30,27 @@ def test_a_full_window_is_taken_and_one_more_is_not() -> None:
     assert (verdict.throttle_s, verdict.reason) == (THROTTLE_S, "UNACKED_READINGS")
 
 
+def test_what_is_lent_comes_on_top_and_is_forgiven_too() -> None:
+    acks = AckTracker()
+    asked = window(acks)
+    asked.lent = 2 * MOST
+    assert asked.size == 3 * MOST
+    assert asked.ask(3 * MOST, 0.0).take
+    acks.take(1, 1, 3 * MOST)
+    assert asked.ask(1, 0.0).throttle_s
+    assert asked.ask(3 * MOST - 1, 0.1).close is None
+    assert asked.ask(1, 0.2).close is not None
+
+
+def test_a_loan_that_has_ended_is_not_taken_any_more() -> None:
+    acks = in_flight(MOST)
+    asked = ReadingWindow(MOST, acks, lambda _: True)
+    asked.lent = MOST
+    assert asked.ask(1, 0.0).take
+    asked.lent = 0
+    assert not asked.ask(1, 0.0).take
+
+
 def test_what_an_earlier_session_left_is_not_held_against_the_next_one() -> None:
     acks = in_flight(MOST)
     asked = window(acks)

@@ -496,7 +496,7 @@ class Welcome(_message.Message):
     max_readings_per_batch: _builtins.int
     max_batch_bytes: _builtins.int
     max_unacked_readings: _builtins.int
-    """Readings that may be on their way without an ack."""
+    """Readings that may be on their way without an ack, until a ReadingAck says otherwise."""
     @_builtins.property
     def permit_ttl(self) -> _duration_pb2.Duration: ...
     def __init__(
@@ -527,7 +527,10 @@ class ReadingAck(_message.Message):
     BOOT_EPOCH_FIELD_NUMBER: _builtins.int
     RANGES_FIELD_NUMBER: _builtins.int
     REJECTIONS_FIELD_NUMBER: _builtins.int
+    MAX_UNACKED_READINGS_FIELD_NUMBER: _builtins.int
     boot_epoch: _builtins.int
+    max_unacked_readings: _builtins.int
+    """So many readings may be on their way from now on. Absent: as before. A gateway lends room to whoever brings history."""
     @_builtins.property
     def ranges(self) -> _containers.RepeatedCompositeFieldContainer[Global___SequenceRange]:
         """Ranges, because live readings overtake history."""
@@ -542,12 +545,15 @@ class ReadingAck(_message.Message):
         boot_epoch: _builtins.int = ...,
         ranges: _abc.Iterable[Global___SequenceRange] | None = ...,
         rejections: _abc.Iterable[Global___Rejection] | None = ...,
+        max_unacked_readings: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_unacked_readings", b"_max_unacked_readings", "max_unacked_readings", b"max_unacked_readings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_epoch", b"boot_epoch", "ranges", b"ranges", "rejections", b"rejections"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_unacked_readings", b"_max_unacked_readings", "boot_epoch", b"boot_epoch", "max_unacked_readings", b"max_unacked_readings", "ranges", b"ranges", "rejections", b"rejections"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__max_unacked_readings: _TypeAlias = _typing.Literal["max_unacked_readings"]  # noqa: Y015
+    _WhichOneofArgType__max_unacked_readings: _TypeAlias = _typing.Literal["_max_unacked_readings", b"_max_unacked_readings"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_unacked_readings) -> _WhichOneofReturnType__max_unacked_readings | None: ...
 
 Global___ReadingAck: _TypeAlias = ReadingAck  # noqa: Y015
 
