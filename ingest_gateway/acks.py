@@ -6,7 +6,7 @@ at once. Only what this process has forgotten or never saw (another gateway took
 written again; readers of Kafka tell it by its identity.
 """
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -59,7 +59,7 @@ class _Epoch:
         self.durable = RangeSet()
         self.due = RangeSet()
         self.faults: dict[int, Fault] = {}  # of rejected readings in flight to the dead letters
-        self.unnumbered: deque[Fault] = deque()
+        self.unnumbered: list[Fault] = []
         self.refused_due: list[Refused] = []
 
     @property
@@ -137,7 +137,7 @@ class AckTracker:
             epoch.faults.pop(sequence, None)
             epoch.in_flight.discard(sequence)
         else:
-            epoch.unnumbered.popleft()
+            epoch.unnumbered.pop(0)
 
     def declared_lost(self, boot_epoch: int, first: int, last: int) -> None:
         """The vehicle's word that these are gone is durable: it need not say so again."""
@@ -170,7 +170,7 @@ def _settle_refused(epoch: _Epoch, sequences: Sequence[int]) -> list[int]:
     good = []
     for sequence in sequences:
         if not sequence:
-            epoch.refused_due.append(Refused(0, epoch.unnumbered.popleft()))
+            epoch.refused_due.append(Refused(0, epoch.unnumbered.pop(0)))
             continue
         fault = epoch.faults.pop(sequence, None)
         if fault is None:

@@ -8,7 +8,6 @@ Nothing here grows without bound: set frames come from the set, which is bounded
 have a limit; acks are ranges of what is in flight.
 """
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -95,9 +94,10 @@ class Lanes:
 
     def __init__(self, acks: AckTracker) -> None:
         self._acks = acks
-        self._stop: deque[SetFrame] = deque()
-        self._control: deque[pb.ConnectResponse] = deque()
-        self._orders: deque[pb.OrderDelivery] = deque()
+        # Short, and mostly empty: an empty deque takes as much as ten lists.
+        self._stop: list[SetFrame] = []
+        self._control: list[pb.ConnectResponse] = []
+        self._orders: list[pb.OrderDelivery] = []
         self._window: int | None = None
         self.permit = PermitLane()
         #: From Welcome on; before it only the stop set goes.
@@ -138,14 +138,14 @@ class Lanes:
         `permit_every_s`: a permit that rides on nothing else goes at most so often.
         """
         if self._stop:
-            frame = self._stop.popleft()
+            frame = self._stop.pop(0)
             return Outgoing(Lane.STOP_SET, frame.data, frame.stop_ids)
         if not self.open:
             return None
         if self._control:
-            return self._with_permit(Lane.CONTROL, self._control.popleft(), leave, now_s)
+            return self._with_permit(Lane.CONTROL, self._control.pop(0), leave, now_s)
         if self._orders:
-            delivery = self._orders.popleft()
+            delivery = self._orders.pop(0)
             return self._with_permit(
                 Lane.ORDER, pb.ConnectResponse(order=delivery), leave, now_s, delivery.order.request_id
             )

@@ -100,15 +100,6 @@ class Session:
         self._heard = now
         self._introduction: Introduction | None = None
         self._presence = Presence(self.vehicle_id, 0, 0)
-        self._handlers: dict[str | None, Callable[[pb.ConnectRequest, Moment], list[Effect]]] = {
-            None: lambda _, __: [],
-            "hello": self._second_hello,
-            "reading_batch": self._batch,
-            "stop_report": self._stop_report,
-            "order_report": self._order_report,
-            "status_report": self._status_report,
-            "lost_range": self._lost_range,
-        }
 
     # What it is
 
@@ -151,7 +142,7 @@ class Session:
             if self.state is State.AWAITING_HELLO:
                 return self._first(frame, now)
             heard = self._hear(frame.heartbeat_number, now)
-            return heard + self._handlers[frame.WhichOneof("body")](frame, now)
+            return heard + _HANDLERS[frame.WhichOneof("body")](self, frame, now)
         except Illegal as error:
             return heard + self.close(error.close, now)
 
@@ -327,3 +318,14 @@ class Session:
     def _lost(self, reason: str, now: Moment) -> list[Effect]:
         change = self._presence.lose(self._heard.wall_ns, now.wall_ns, reason)
         return [Changed(change)] if change else []
+
+
+_HANDLERS: dict[str | None, Callable[[Session, pb.ConnectRequest, Moment], list[Effect]]] = {
+    None: lambda _, __, ___: [],
+    "hello": Session._second_hello,
+    "reading_batch": Session._batch,
+    "stop_report": Session._stop_report,
+    "order_report": Session._order_report,
+    "status_report": Session._status_report,
+    "lost_range": Session._lost_range,
+}

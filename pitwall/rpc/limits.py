@@ -23,6 +23,8 @@ class RpcLimits:
     #: What the other side may send ahead on one stream of what is read here, bytes. None: gRPC finds out what the line
     #: carries, and takes megabytes; also of a message that it will refuse for its size.
     receive_window_bytes: int | None = None
+    #: Of what is sent, bytes in one TLS record: gRPC keeps a buffer for one with each connection. None: 16 KiB.
+    tls_record_bytes: int | None = None
     #: Silence after which a ping is sent, and how long its answer may take.
     keepalive_time_s: float = 5.0
     keepalive_timeout_s: float = 5.0
@@ -45,6 +47,7 @@ class RpcLimits:
         """gRPC's channel arguments, the same for both sides."""
         return [
             *self._window(),
+            *self._records(),
             ("grpc.max_receive_message_length", self.max_receive_bytes),
             ("grpc.max_send_message_length", self.max_send_bytes),
             ("grpc.max_metadata_size", self.max_metadata_bytes),
@@ -61,6 +64,9 @@ class RpcLimits:
         if self.receive_window_bytes is None:
             return []
         return [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", self.receive_window_bytes)]
+
+    def _records(self) -> list[tuple[str, int]]:
+        return [] if self.tls_record_bytes is None else [("grpc.tsi.max_frame_size", self.tls_record_bytes)]
 
 
 DEFAULT_LIMITS: Final = RpcLimits()
