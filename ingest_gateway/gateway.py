@@ -32,8 +32,8 @@ from ingest_gateway.links import Links
 from ingest_gateway.meters import Meters
 from ingest_gateway.moment import Moment
 from ingest_gateway.servicer import VehicleLinkServicer, add_to
-from ingest_gateway.session import Terms
 from ingest_gateway.sink import Sink
+from ingest_gateway.terms import Terms
 from pitwall import collector
 from pitwall.clock import boottime_s, wall_time
 from pitwall.domain.permit import PermitTerms

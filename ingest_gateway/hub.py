@@ -38,10 +38,11 @@ from ingest_gateway.meters import Meters
 from ingest_gateway.moment import Moment
 from ingest_gateway.record import VehicleRecord, VehicleRecords
 from ingest_gateway.registry import OLD_SESSION, Registry
-from ingest_gateway.session import Session, Terms
+from ingest_gateway.session import Session
 from ingest_gateway.status_outbox import StatusOutbox
 from ingest_gateway.stop_board import StopBoard
 from ingest_gateway.stop_steps import StopSteps
+from ingest_gateway.terms import Terms
 from pitwall.domain.permit import PermitDenial
 from pitwall.domain.stop_set import SetDelta
 from pitwall.ids import uuid7

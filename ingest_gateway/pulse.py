@@ -1,12 +1,10 @@
 """The newest heartbeat and live reading of a vehicle in short, for command services: a few times a second."""
 
-from haul.command.v1.stop_pb2 import GeoPoint
 from haul.link.v1.gateway_link_service_pb2 import VehiclePulse
 from haul.telemetry.v1.telemetry_pb2 import Reading
 
 from ingest_gateway.clock_offset import NANOS
 from ingest_gateway.moment import Moment
-from pitwall import wire
 
 
 class Pulse:
@@ -29,12 +27,12 @@ class Pulse:
         if self._record is not None and self._taken is not None:
             reading = Reading.FromString(self._record)
             event = reading.event_time
-            age_s = (self._taken.wall_ns - event.seconds * NANOS - event.nanos) / NANOS
-            pulse.age.CopyFrom(wire.duration(max(0.0, now_s - self._taken.boottime_s + age_s)))
+            age_ns = self._taken.wall_ns - event.seconds * NANOS - event.nanos
+            age_ns += round((now_s - self._taken.boottime_s) * NANOS)
+            pulse.age.FromNanoseconds(max(0, age_ns))
             if reading.HasField("speed_kph"):
                 pulse.speed_kph = reading.speed_kph
             if reading.HasField("latitude_degrees") and reading.HasField("longitude_degrees"):
-                pulse.location.CopyFrom(
-                    GeoPoint(latitude_degrees=reading.latitude_degrees, longitude_degrees=reading.longitude_degrees)
-                )
+                pulse.location.latitude_degrees = reading.latitude_degrees
+                pulse.location.longitude_degrees = reading.longitude_degrees
         return pulse

@@ -8,12 +8,11 @@ Time comes in with each call. Nothing here knows gRPC, Kafka or an event loop.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from haul.link.v1 import vehicle_link_service_pb2 as pb
 
-from ingest_gateway.allowance import FREE, UNLIMITED, Rates
+from ingest_gateway.allowance import FREE
 from ingest_gateway.brought import read_brought
 from ingest_gateway.clock_offset import NANOS
 from ingest_gateway.effects import (
@@ -50,23 +49,10 @@ from ingest_gateway.presence import Presence
 from ingest_gateway.progress import ProgressBook, checked_progress
 from ingest_gateway.pulse import Pulse
 from ingest_gateway.record import VehicleRecord
+from ingest_gateway.terms import Terms
 from ingest_gateway.window import ReadingWindow
 from pitwall import wire
 from pitwall.wire import MAX_NUMBER
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What holds for every session of this gateway. `max_unacked_readings`: on their way without an ack, each vehicle's
-    own share; `max_lent_readings`: what one that brings history may have on top, while there is some of `lent_pool`.
-    `rates`: what one vehicle may send."""
-
-    gateway: str
-    permit_ttl_s: float
-    max_unacked_readings: int
-    rates: Rates = UNLIMITED
-    max_lent_readings: int = 0
-    lent_pool: int = 0
 
 
 class State(Enum):

@@ -16,8 +16,9 @@ from haul.telemetry.v1.telemetry_pb2 import Reading
 from ingest_gateway.effects import Readings
 from ingest_gateway.moment import Moment
 from ingest_gateway.record import VehicleRecord
-from ingest_gateway.session import Session, Terms
+from ingest_gateway.session import Session
 from ingest_gateway.sink import Sink
+from ingest_gateway.terms import Terms
 from pitwall.clock import boottime_s
 from pitwall.domain.units import QUANTITIES
 from pitwall.kafka import DeliveryBridge, producer_config

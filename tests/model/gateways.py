@@ -16,8 +16,8 @@ from ingest_gateway.limits import LINK_OPEN_WITHIN_S, LINK_SILENT_S, PULSE_S, RE
 from ingest_gateway.link_state import LinkBroken, LinkState
 from ingest_gateway.links import LinkEnd, Links
 from ingest_gateway.record import VehicleRecord
-from ingest_gateway.session import Terms
 from ingest_gateway.stream import ENDED
+from ingest_gateway.terms import Terms
 from pitwall.domain.permit import PermitTerms
 from pitwall.rpc.channel import jitter_s
 from tests.model.network import End, Network, Process, Timeline

@@ -9,7 +9,8 @@ from haul.telemetry.v1.telemetry_pb2 import MotionHold, Reading, VehicleStatus
 
 from ingest_gateway.moment import Moment
 from ingest_gateway.record import VehicleRecord
-from ingest_gateway.session import Session, Terms
+from ingest_gateway.session import Session
+from ingest_gateway.terms import Terms
 from pitwall.domain.permit import PermitDenial
 from pitwall.domain.stop_set import FleetScope, Release, Scope, SetDelta, Stop, VehicleScope
 

@@ -602,6 +602,10 @@ def test_who_brings_history_is_lent_room_and_told_with_its_ack(site: Site) -> No
     vehicle.say(history(1, LEND_FROM))
     vehicle.session.record.acks.arrived(EPOCH, range(1, LEND_FROM + 1))
     assert windows(vehicle.write_all()) == [TERMS.max_unacked_readings + LENT]
+    vehicle.say(history(1, LEND_FROM))
+    assert [ack.HasField("reading_ack") for ack in vehicle.write_all()] == [True]
+    vehicle.say(history(1, LEND_FROM))
+    assert windows(vehicle.write_all()) == [], "it is told once"
     for first in range(1, TERMS.max_unacked_readings + LENT, 100):
         vehicle.say(history(LEND_FROM + first, 100))
     assert vehicle.session.record.acks.in_flight == TERMS.max_unacked_readings + LENT
