@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from itertools import cycle
 
 from ingest_gateway.admission import Admission
 from ingest_gateway.command_link import CommandLink
@@ -24,6 +25,7 @@ from ingest_gateway.limits import (
     MAX_FRAME_BYTES,
     MAX_STREAMS_PER_VEHICLE,
     PULSE_S,
+    PULSE_TURNS,
     STOP_GRACE_S,
     STOP_RETENTION_DAYS,
     TICK_S,
@@ -104,9 +106,10 @@ class Gateway:
         site = FromSite(self.hub, self._settings.name, uuid7(), self.meters, read_clocks)
         credentials = partial(channel_credentials, self._settings.tls)
         links = [CommandLink(end, site, credentials).run() for end in self.links.ends]
+        turns = cycle(range(PULSE_TURNS))
         timers = [
             every(self._settings.lease_ttl_s / BEATS_PER_LEASE, self.hub.beat),
-            every(PULSE_S, self.hub.pulse),
+            every(PULSE_S / PULSE_TURNS, lambda: self.hub.pulse(next(turns))),
             every(TICK_S, self.hub.tick),
             every(COMPACT_EVERY_S, self._compact),
             LoopLag().run(),

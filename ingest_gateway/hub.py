@@ -170,9 +170,9 @@ class Hub:
         """Every lease_ttl / BEATS_PER_LEASE."""
         self.links.beat(self.leave.beat(self._now().boottime_s))
 
-    def pulse(self) -> None:
-        """Every PULSE_S."""
-        self.links.pulses(self.registry, self._now().boottime_s)
+    def pulse(self, turn: int = 0) -> None:
+        """Each of the turns, 0 up to PULSE_TURNS, once in PULSE_S."""
+        self.links.pulses(self.registry.turn(turn), turn, self._now().boottime_s)
 
     def drain(self, delay_s: float) -> None:
         """Asks every vehicle to move to another gateway."""

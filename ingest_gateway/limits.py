@@ -141,6 +141,11 @@ RELAY_S: Final = 0.020
 MAX_ASKED: Final = 1_000
 #: Between two pulses, seconds.
 PULSE_S: Final = 0.45
+#: Those of many vehicles are told in so many turns: all at once they hold the event loop for 8 ms a thousand, and a
+#: stop that comes then.
+PULSE_TURNS: Final = 6
+#: Those of so many are told in one.
+PULSES_AT_ONCE: Final = 150
 #: Beats of the gateway within one lease.
 BEATS_PER_LEASE: Final = 8
 #: Heartbeats are answered by a frame of its own at most so often within one permit: each one of them,

@@ -31,7 +31,7 @@ class LinkLanes:
         self._sessions: deque[pb.AttachRequest] = deque()
         self._reports: list[pb.VehicleReport] = []
         self._orders: deque[OrderReport] = deque(maxlen=MAX_KEPT_ORDER_REPORTS)
-        self._pulses: pb.AttachRequest | None = None
+        self._pulses: dict[int, pb.AttachRequest] = {}  # by turn
         self._due_s = inf  # when the reports that wait have to go
         self._pacer = Pacer(COALESCE_S, REPORTS_AT_ONCE)
         #: Outcomes that were pushed out by newer ones.
@@ -42,7 +42,8 @@ class LinkLanes:
         self._merged.clear()
         self._news.clear()
         self._sessions.clear()
-        self._beat, self._pulses = 0, None
+        self._beat = 0
+        self._pulses.clear()
         self._hello = pb.AttachRequest(hello=hello)
         self._reports, self._due_s = known, -inf if known else inf
 
@@ -79,9 +80,9 @@ class LinkLanes:
         self.lost_order_reports += len(self._orders) == MAX_KEPT_ORDER_REPORTS
         self._orders.append(message)
 
-    def pulses(self, frame: pb.AttachRequest) -> None:
-        """The newest take the place of those that have not gone."""
-        self._pulses = frame
+    def pulses(self, frame: pb.AttachRequest, turn: int = 0) -> None:
+        """The newest of each turn take the place of those that have not gone."""
+        self._pulses[turn] = frame
 
     @property
     def overflowing(self) -> bool:
@@ -110,8 +111,7 @@ class LinkLanes:
             orders = pb.OrderReports(reports=self._orders)
             self._orders.clear()
             return pb.AttachRequest(order_reports=orders)
-        pulses, self._pulses = self._pulses, None
-        return pulses
+        return self._pulses.pop(next(iter(self._pulses))) if self._pulses else None
 
     def wait_s(self, now_s: float) -> float:
         """How long the reports that wait have to be gathered still; 0: they may go."""

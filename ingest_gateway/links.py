@@ -99,14 +99,14 @@ class Links:
             end.lanes.order_report(message)
             end.wake()
 
-    def pulses(self, sessions: Iterable[Session], now_s: float) -> None:
+    def pulses(self, sessions: Iterable[Session], turn: int, now_s: float) -> None:
         if not any(end.attached for end in self.ends):
             return
         pulses = [session.pulse.message(session.heartbeat_number, now_s) for session in sessions if session.connected]
         if pulses:
             frame = link_pb.AttachRequest(pulses=link_pb.VehiclePulses(pulses=pulses))
             for lanes in self._attached():
-                lanes.pulses(frame)
+                lanes.pulses(frame, turn)
 
     def _attached(self) -> Iterator[LinkLanes]:
         for end in self.ends:

@@ -1,19 +1,24 @@
 """The newest heartbeat and live reading of a vehicle in short, for command services: a few times a second."""
 
+from zlib import crc32
+
 from haul.link.v1.gateway_link_service_pb2 import VehiclePulse
 from haul.telemetry.v1.telemetry_pb2 import Reading
 
 from ingest_gateway.clock_offset import NANOS
+from ingest_gateway.limits import PULSE_TURNS
 from ingest_gateway.moment import Moment
 
 
 class Pulse:
     """One session's."""
 
-    __slots__ = ("_record", "_taken", "_vehicle_id")
+    __slots__ = ("_record", "_taken", "_vehicle_id", "turn")
 
     def __init__(self, vehicle_id: str) -> None:
         self._vehicle_id = vehicle_id
+        #: When this one is told, where those of many are told in turns.
+        self.turn = crc32(vehicle_id.encode()) % PULSE_TURNS
         self._record: bytes | None = None
         self._taken: Moment | None = None
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ingest_gateway.effects import Close, Code
 from ingest_gateway.hello import SessionKey
+from ingest_gateway.limits import PULSES_AT_ONCE
 from ingest_gateway.session import Session
 
 OLD_SESSION = Close(Code.ABORTED, "NEWER_SESSION", "the vehicle has a newer session; this stream ends")
@@ -20,6 +21,12 @@ class Registry:
 
     def __iter__(self) -> Iterator[Session]:
         return iter(self._sessions.values())
+
+    def turn(self, number: int) -> list[Session]:
+        """Those whose pulse is told in this turn: all of few in the first one, a part of many in each."""
+        if len(self._sessions) <= PULSES_AT_ONCE:
+            return [] if number else list(self)
+        return [session for session in self if session.pulse.turn == number]
 
     def get(self, vehicle_id: str) -> Session | None:
         return self._sessions.get(vehicle_id)

@@ -15,6 +15,8 @@ from ingest_gateway.limits import (
     HEARTBEATS_PER_PERMIT,
     LEND_FROM,
     LOAN_IDLE_S,
+    PULSE_TURNS,
+    PULSES_AT_ONCE,
     SILENT_AFTER_S,
     WRITE_STALL_S,
 )
@@ -583,6 +585,19 @@ def test_a_frame_wakes_the_writer_where_there_is_something_to_write_and_not_othe
     assert acks.next_ack() is not None
     vehicle.say(numbered([1]))  # there already: to be acknowledged again
     assert vehicle.woken == woken + 2
+
+
+@pytest.mark.parametrize(("vehicles", "frames"), [(PULSES_AT_ONCE, 1), (PULSES_AT_ONCE + 1, PULSE_TURNS)])
+def test_pulses_of_few_are_told_together_and_those_of_many_in_turns(site: Site, vehicles: int, frames: int) -> None:
+    for number in range(vehicles):
+        site.vehicle(f"V-{number:03d}").say_hello().beat(1)
+    site.heard()
+    for turn in range(PULSE_TURNS):
+        site.hub.pulse(turn)
+    told = [frame.pulses.pulses for frame in site.heard() if frame.HasField("pulses")]
+    assert len(told) == frames
+    assert sorted(one.vehicle_id for pulses in told for one in pulses) == [f"V-{n:03d}" for n in range(vehicles)]
+    assert max(map(len, told)) <= PULSES_AT_ONCE
 
 
 # Loans

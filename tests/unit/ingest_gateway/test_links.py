@@ -156,6 +156,16 @@ def test_only_the_newest_beat_and_pulses_go() -> None:
     assert lanes.next(0.0) is None
 
 
+def test_what_one_turn_tells_stays_when_another_one_comes() -> None:
+    lanes = LinkLanes()
+    for turn, number in ((0, 1), (1, 2), (0, 3)):
+        pulse = pb.VehiclePulse(heartbeat_number=number)
+        lanes.pulses(pb.AttachRequest(pulses=pb.VehiclePulses(pulses=[pulse])), turn)
+    told = [lanes.next(0.0), lanes.next(0.0)]
+    assert [frame.pulses.pulses[0].heartbeat_number for frame in told if frame is not None] == [3, 2]
+    assert lanes.next(0.0) is None
+
+
 def test_a_new_stream_begins_with_the_whole_state_and_keeps_outcomes() -> None:
     lanes = LinkLanes()
     lanes.stop_set(delta(stop("s")))
