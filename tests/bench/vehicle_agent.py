@@ -126,7 +126,7 @@ def run() -> None:
     fleet: dict[str, object] = {"vehicles": 1, "rate_hz": RATE_HZ, "gateways": 1, "command_services": 1, "seed": SEED}
     with running("bench-agent", **fleet, servers=kafka, picture=False, plant_readings=False) as stack:
         beside = cost(stack)
-        beside |= backlog(stack, "200")
+        beside |= backlog(stack, "200 and what is lent")
         widen(stack)
         beside |= backlog(stack, f"{WIDE_WINDOW:,}")
     for what, value in beside.items():

@@ -33,7 +33,7 @@ def rewired(stack: RunningStack, changes: Mapping[str, Mapping[str, str]]) -> It
 
 @contextmanager
 def held_to(stack: RunningStack, readings_per_s: int) -> Iterator[None]:
-    """Gateways that let each vehicle bring so many readings a second, and lend it nothing; restarted before and after."""
+    """Gateways that let each vehicle bring so many readings a second, and lend nothing; restarted before and after."""
     names = (f'name = "{gateway}"' for gateway in GATEWAYS)
     limits = f"max_readings_per_s = {readings_per_s}\nmax_lent_readings = 0"
     more = ({name: f"{name}\n{limits}"} for name in names)

@@ -34,7 +34,7 @@ from tests.integration.stacks import RunningStack
 from tests.support.checker import Identity, compare
 from tests.support.topics import records
 
-WINDOW = 200
+WINDOW, LENT = 200, 800
 #: Far less than Kafka is away, and enough for a machine with other work.
 STOP_WITHIN_S = 0.5
 #: How long Kafka is away in these tests. The minutes of the issue are for the tests of the whole stack.
@@ -139,6 +139,28 @@ async def test_the_good_go_in_once_and_the_bad_are_named_and_kept_as_they_were(s
         assert headers["dl_where"] == "ingest_gateway/gateway-1"
         assert headers["dl_field"] == "latitude_degrees"
         assert "200" in headers["dl_message"]
+
+
+async def test_who_brings_history_is_lent_room_and_all_of_it_arrives(site: Site) -> None:
+    async with welcomed(site.home, site.address) as driven:
+        assert (await driven.frame("welcome")).max_unacked_readings == WINDOW
+        journey = Journey(driven)
+        await driven.offer(as_history(journey.make(100)))
+        await journey.all_acked()
+        told = [ack.max_unacked_readings for ack in driven.of("reading_ack") if ack.HasField("max_unacked_readings")]
+        assert told == [WINDOW + LENT]
+        for _ in range((WINDOW + LENT) // 100):
+            await driven.offer(as_history(journey.make(100)))
+        await journey.all_acked()
+        assert driven.of("throttle") == []
+        await compared(site, journey)
+        assert await site.gateway.metric("pitwall_gateway_loans") == 1
+
+
+def as_history(made: list[Reading]) -> list[Reading]:
+    for reading in made:
+        reading.backfilled = True
+    return made
 
 
 def dead_letters(site: Site, driven: RawVehicle) -> dict[int, tuple[bytes, dict[str, str]]]:
