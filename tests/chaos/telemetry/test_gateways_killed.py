@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 #: They bring history for as long as the test takes, and no faster than this each: 6,400 a second; and 10 Hz besides.
 VEHICLES = 16
 BRINGS_PER_S = 400
-HISTORY = 50_000
+HISTORY = 32_000
 KILLS = 20
 #: In the second before each kill.
 RATE = 5_000
