@@ -12,7 +12,7 @@ from typing import Final
 
 from flink_jobs.levels_sql import level
 from flink_jobs.rules import LONGEST_SILENCE_S, Rule, Severity
-from flink_jobs.sentences_sql import ESCALATED, message, threshold_of, value_of
+from flink_jobs.sentences_sql import message, threshold_of, value_of
 from flink_jobs.sql import headers, lines, literal, rfc3339, timestamp
 from flink_jobs.tables_sql import ZONE
 from flink_jobs.watched import ENTRY, FALL, LINK_LOST, OUTSIDE_ZONE, columns
@@ -154,12 +154,14 @@ FROM situations"""
 def _alert_steps(rules: Sequence[Rule]) -> str:
     arguments = ["is_reading", "boot_epoch", "`sequence`", "event_ns", *(f"{rule.column}_level" for rule in rules)]
     return f"""CREATE TEMPORARY VIEW alert_steps AS
-SELECT judged.*, step.rule, step.alert_state, step.raised_boot_epoch, step.raised_sequence, step.raised_ns
+SELECT judged.*, step.rule, step.alert_state, step.escalated,
+  step.raised_boot_epoch, step.raised_sequence, step.raised_ns
 FROM (
   SELECT *, judge({literal(judged(rules))},
     {", ".join(arguments)}) OVER ({_LANE}) AS steps
   FROM levels
-) AS judged CROSS JOIN UNNEST(judged.steps) AS step (rule, alert_state, raised_boot_epoch, raised_sequence, raised_ns)
+) AS judged CROSS JOIN UNNEST(judged.steps)
+  AS step (rule, alert_state, escalated, raised_boot_epoch, raised_sequence, raised_ns)
 WHERE judged.steps IS NOT NULL"""
 
 
@@ -174,7 +176,7 @@ def _severity(rule: Rule | None) -> str:
         return literal(Severity.INFO)
     if rule.escalated is None:
         return literal(rule.severity)
-    return f"CASE alert_state WHEN {ESCALATED} THEN {literal(rule.escalated)} ELSE {literal(rule.severity)} END"
+    return f"CASE WHEN escalated THEN {literal(rule.escalated)} ELSE {literal(rule.severity)} END"
 
 
 def _columns(rules: Iterable[Rule]) -> set[str]:

@@ -9,7 +9,8 @@ from deploy.local.tools import CHECKOUT
 #: Raises at another speed; clears at another too.
 LOWER_SPEED = """
 from dataclasses import replace
-RULES = tuple(replace(r, raise_at=50, clear_at=45) if r.name == "HIGH_SPEED" else r for r in RULES)
+LOWER = replace(RULES[0].when, raise_at=50, clear_at=45)
+RULES = tuple(replace(r, when=LOWER) if r.name == "HIGH_SPEED" else r for r in RULES)
 """
 
 

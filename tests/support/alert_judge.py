@@ -106,13 +106,13 @@ class Lane:
         before = standing.raised_by
         if before is None and standing.held_ns is not None and standing.held_ns >= rule.hold_s * _NANOS and level:
             standing.raised_by, standing.escalated = at, False
-            yield self._step(rule, RAISED, at, at)
+            yield self._step(rule, RAISED, at, at, escalated=False)
         if standing.raised_by is not None and level == 2 and not standing.escalated:
             standing.escalated = True
-            yield self._step(rule, ESCALATED, standing.raised_by, at)
+            yield self._step(rule, ESCALATED, standing.raised_by, at, escalated=True)
         if before is not None and level == 0:
             standing.raised_by = None
-            yield self._step(rule, CLEARED, before, at)
+            yield self._step(rule, CLEARED, before, at, escalated=standing.escalated)
 
     @staticmethod
     def _hold(standing: _Standing, level: int | None, since_ns: int) -> None:
@@ -125,9 +125,11 @@ class Lane:
             standing.held_ns = (standing.held_ns or 0) + (since_ns if counts else 0)
         standing.last_level = level
 
-    def _step(self, rule: Rule, state: int, raised: tuple[int, int, int], at: tuple[int, int, int]) -> Step:
+    def _step(
+        self, rule: Rule, state: int, raised: tuple[int, int, int], at: tuple[int, int, int], *, escalated: bool
+    ) -> Step:
         ending = ".backfilled" if self.backfilled else ""
-        severity = rule.escalated if state == ESCALATED and rule.escalated else rule.severity
+        severity = rule.escalated if escalated and rule.escalated else rule.severity
         value = threshold = None
         if isinstance(rule.when, Threshold):
             when = rule.when

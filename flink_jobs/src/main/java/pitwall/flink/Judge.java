@@ -1,6 +1,6 @@
 package pitwall.flink;
 
-import java.util.ArrayList;
+import java.util.Arrays;
 import org.apache.flink.table.annotation.DataTypeHint;
 import org.apache.flink.table.annotation.FunctionHint;
 import org.apache.flink.table.functions.AggregateFunction;
@@ -17,9 +17,12 @@ import org.apache.flink.types.Row;
  */
 @FunctionHint(
         accumulator = @DataTypeHint(value = "RAW", bridgedTo = Verdicts.class, rawSerializer = Verdicts.Serializer.class),
-        output = @DataTypeHint("ARRAY<ROW<rule STRING, state STRING, boot_epoch BIGINT, `sequence` BIGINT, ns BIGINT>>"))
+        output =
+                @DataTypeHint("ARRAY<ROW<rule STRING, state STRING, escalated BOOLEAN, boot_epoch BIGINT, `sequence` BIGINT, "
+                        + "ns BIGINT>>"))
 public final class Judge extends AggregateFunction<Row[], Verdicts> {
     private static final long serialVersionUID = 1;
+    private static final Row[] NONE = {};
 
     private transient Rules rules;
 
@@ -92,12 +95,16 @@ public final class Judge extends AggregateFunction<Row[], Verdicts> {
     }
 
     private static void add(Verdicts verdicts, String rule, String state, Verdict verdict) {
-        var steps = new ArrayList<Row>();
-        if (verdicts.steps != null) {
-            steps.addAll(java.util.List.of(verdicts.steps));
-        }
-        steps.add(Row.of(rule, "ALERT_STATE_" + state, verdict.bootEpoch, verdict.sequence, verdict.eventNs));
-        verdicts.steps = steps.toArray(Row[]::new);
+        var step = Row.of(
+                rule,
+                "ALERT_STATE_" + state,
+                verdict.escalated,
+                verdict.bootEpoch,
+                verdict.sequence,
+                verdict.eventNs);
+        var before = verdicts.steps == null ? NONE : verdicts.steps;
+        verdicts.steps = Arrays.copyOf(before, before.length + 1);
+        verdicts.steps[before.length] = step;
     }
 
     @Override
