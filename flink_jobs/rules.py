@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from flink_jobs.watched import Condition, Fall, Invalid, Limit, Observed, Side, Signal, Threshold
+from flink_jobs.watched import Condition, Expression, Fall, Invalid, Limit, Observed, Side, Signal, Threshold
 
 _NAME = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 -]*")
@@ -101,6 +101,10 @@ def checked(rules: Iterable[Rule]) -> tuple[Rule, ...]:
 
 
 _COOLANT = (Signal("engine_temperature_celsius"),)
+#: Above 100 °C OVERHEATING speaks, so there it is unknown: it begins no early warning, and ends none.
+_COOLANT_UP_TO_100 = Expression(
+    "CASE WHEN `engine_temperature_celsius` <= 100 THEN `engine_temperature_celsius` END", "°C", (-60, 210)
+)
 _TIRES = (
     Signal("tire_pressure_front_left_psi", "front left"),
     Signal("tire_pressure_front_right_psi", "front right"),
@@ -142,7 +146,12 @@ RULES: Final = checked(
             Severity.CRITICAL,
             Severity.EMERGENCY,
         ),
-        Rule("HOT_COOLANT", Threshold("Engine coolant", _COOLANT, Side.ABOVE, 97, 95), Severity.WARNING, hold_s=60),
+        Rule(
+            "HOT_COOLANT",
+            Threshold("Engine coolant", (_COOLANT_UP_TO_100,), Side.ABOVE, 97, 95),
+            Severity.WARNING,
+            hold_s=60,
+        ),
         Rule(
             "LOW_FUEL",
             Threshold("Fuel level", (Signal("fuel_level_percent"),), Side.BELOW, 15, 17, 5),

@@ -25,6 +25,7 @@ async def measure(stack: RunningStack) -> list[Figure]:
     """Every vehicle gets each fault once; each step counts from its reading's event_time to this process's clock."""
     raised: list[float] = []
     cleared: list[float] = []
+    which = {AlertState.ALERT_STATE_RAISED: raised, AlertState.ALERT_STATE_CLEARED: cleared}
     steps = len(stack.options.vehicle_ids) * len(KINDS)
     async with fleet_caller(stack) as caller:
         stream = caller.watch("WatchAlerts", fleet_pb2.WatchAlertsRequest())
@@ -36,8 +37,8 @@ async def measure(stack: RunningStack) -> list[Figure]:
             news = await asyncio.wait_for(stream.read(), end_s - time.monotonic())
             now_nanos = time.time_ns()
             for alert in (record.alert for record in news.alerts):
-                which = raised if alert.state == AlertState.ALERT_STATE_RAISED else cleared
-                which.append((now_nanos - alert.event_time.ToNanoseconds()) / 1e9)
+                if alert.state in which:
+                    which[alert.state].append((now_nanos - alert.event_time.ToNanoseconds()) / 1e9)
         await faults
         stream.cancel()
     return [

@@ -91,6 +91,8 @@ STORIES = [
           []),
     Story("the unknown does not end", coolant((0, 97.5), *every(10, 50, 97.5), (55, None), (60, 97.5), (70, 97.5)),
           [("HOT_COOLANT", "RAISED", 9)]),
+    Story("overheating is no early warning", coolant((0, 97.5), *[(n, 100.5) for n in range(10, 90, 10)], (90, 96.9)),
+          [("OVERHEATING", "RAISED", 2), ("OVERHEATING", "CLEARED", 10)]),
     Story("brakes as in any stop", speeds((0, 50), (1, 39.2), (2, 28.4), (3, 15.9)), []),
     Story("brakes too hard", speeds((0, 50), (1, 37.5), (2, 24.75), (3, 17.5), (4, 10.5)),
           [("HARSH_BRAKING", "RAISED", 3), ("HARSH_BRAKING", "CLEARED", 5)]),

@@ -44,7 +44,7 @@ from tests.integration.stream_versions import LOWER_SPEED, version
 from tests.integration.stream_windows import Window, assert_same, fleet, poison, recomputed, shuffle, windows_in
 from tests.support.alert_judge import Step, judged, step_of
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 WINDOWS_BEGIN_S = BEGIN_S + 1_200
 KILL_BEGIN_S = BEGIN_S + 3_600

@@ -3,7 +3,7 @@
 The stream job must come to the same. It keeps far less, in Java and SQL; nothing of that is used here.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from haul.fleet.v1.registry_pb2 import RegistryEntry
@@ -11,13 +11,24 @@ from haul.telemetry.v1.alert_pb2 import Alert, AlertSeverity, AlertState
 from haul.telemetry.v1.telemetry_pb2 import Connectivity, Reading, StatusChange
 
 from flink_jobs.rules import LONGEST_SILENCE_S, RULES, Rule
-from flink_jobs.watched import Condition, Fall, Limit, Observed, Signal, Threshold, Watched
+from flink_jobs.watched import Condition, Expression, Limit, Observed, Signal, Threshold, Watched
 from pitwall.domain.geo import Position, Zone
 
 RAISED, ESCALATED = AlertState.ALERT_STATE_RAISED, AlertState.ALERT_STATE_ESCALATED
 CLEARED = AlertState.ALERT_STATE_CLEARED
 LEAST_SPAN_S, MOST_SPAN_S = 1.0, 5.0
 _NANOS = 1_000_000_000
+
+
+def _coolant_up_to_100(reading: Reading) -> float | None:
+    coolant = _of(reading, "engine_temperature_celsius")
+    return coolant if coolant is not None and coolant <= 100 else None
+
+
+#: The expressions of the table, which are SQL there, said again.
+_PLAINLY: Mapping[str, Callable[[Reading], float | None]] = {
+    "CASE WHEN `engine_temperature_celsius` <= 100 THEN `engine_temperature_celsius` END": _coolant_up_to_100
+}
 
 
 @dataclass(frozen=True, order=True)
@@ -177,7 +188,8 @@ class Lane:
         last = self.readings[-1]
         if isinstance(signal, Signal):
             return _of(last, signal.field)
-        assert isinstance(signal, Fall), "expressions are SQL; there is none in the table"
+        if isinstance(signal, Expression):
+            return _PLAINLY[signal.sql](last)
         value = _of(last, signal.field)
         if value is None:
             return None

@@ -66,9 +66,10 @@ def _occurrence(fault: dict[str, object], begun_s: float) -> Occurrence:
 def wrong_alerts(schedule: Iterable[Occurrence], alerts: Sequence[AlertRecord], until_s: float) -> list[str]:
     """How the alerts differ from: one for each occurrence, raised and cleared in its time, and none besides.
 
+    A link that is lost is no fault of the schedule: who kills processes loses links.
     until_s: what was sampled before then has been judged, seconds since 1970.
     """
-    left = {record.alert.alert_id: record for record in alerts}
+    left = {record.alert.alert_id: record for record in alerts if record.alert.rule != "LINK_LOST"}
     troubles: list[str] = []
     for fault in schedule:
         own = [record for record in left.values() if _belongs(record, fault)]
