@@ -10,6 +10,7 @@ CONNECTED, LOST = telemetry_pb2.CONNECTIVITY_CONNECTED, telemetry_pb2.CONNECTIVI
 HAULING, IDLE = telemetry_pb2.VEHICLE_STATUS_HAULING, telemetry_pb2.VEHICLE_STATUS_IDLE
 LOADING, DUMPING = telemetry_pb2.VEHICLE_STATUS_LOADING, telemetry_pb2.VEHICLE_STATUS_DUMPING
 RAISED, CLEARED = alert_pb2.ALERT_STATE_RAISED, alert_pb2.ALERT_STATE_CLEARED
+ESCALATED = alert_pb2.ALERT_STATE_ESCALATED
 #: Seconds since 1970 at which alerts and windows begin: a whole minute, a day ago. What is months old is deleted.
 BEGIN_S = int(time.time()) // 60 * 60 - 86_400
 

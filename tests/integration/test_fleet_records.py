@@ -12,6 +12,7 @@ from haul.fleet.v1 import vehicle_pb2
 
 from tests.integration.fleet_messages import (
     CLEARED,
+    ESCALATED,
     RAISED,
     alert,
     reading,
@@ -28,9 +29,10 @@ FIRST, SECOND, THIRD = "KOMATSU-930E-101", "KOMATSU-980E-102", "KOMATSU-930E-103
 async def test_alerts_and_windows_are_kept_once_whenever_it_is_killed(
     fleet_site: Site, restarted_fleet: FleetProcess
 ) -> None:
-    """Every record twice, poison between, and a kill at any moment: each stands once, as it was last."""
+    """Every record twice and in any order, poison between, a kill at any moment: each stands once, as it was last."""
     count, chance = 1_000, random.Random(7)
     raised = [alert(FIRST, "HIGH_SPEED", RAISED, n, n) for n in range(1, count + 1)]
+    escalated = [alert(FIRST, "HIGH_SPEED", ESCALATED, n, n) for n in range(1, count + 1)]
     cleared = [alert(FIRST, "HIGH_SPEED", CLEARED, n + 1, n) for n in range(1, count)]
     windows = [window(FIRST, minute, revision, 50 + revision) for minute in range(count) for revision in (1, 2)]
     parts = 10
@@ -38,7 +40,7 @@ async def test_alerts_and_windows_are_kept_once_whenever_it_is_killed(
     for part in range(parts):
         restarted_fleet.end()
         restarted_fleet.start()
-        fleet_site.alerts(*raised[part::parts], *cleared[part::parts], *raised[part::parts])
+        fleet_site.alerts(*escalated[part::parts], *raised[part::parts], *cleared[part::parts], *escalated[part::parts])
         fleet_site.windows(*windows[part::parts], *windows[part::parts])
         fleet_site.send("vehicle-alerts", b"\xff poison", key=FIRST)
         fleet_site.commands(*stops_of(part), *stops_of(part)[::2])
@@ -55,7 +57,7 @@ async def test_alerts_and_windows_are_kept_once_whenever_it_is_killed(
         )
         records = await listed(f"vehicle_id = {FIRST}")
         assert [record.alert.alert_id for record in records] == [a.alert_id for a in reversed(raised)]
-        still_open = await listed(f"vehicle_id = {FIRST} AND state = RAISED AND severity >= WARNING")
+        still_open = await listed(f"vehicle_id = {FIRST} AND state = ESCALATED AND severity >= WARNING")
         assert [record.alert.sequence for record in still_open] == [count]
         assert (await operator.vehicle(FIRST)).open_alert_count == 1
         request = fleet_pb2.ListVehicleMetricsRequest(vehicle_id=FIRST, page_size=1000)

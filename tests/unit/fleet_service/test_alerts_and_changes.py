@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import permutations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +42,18 @@ def test_a_step_that_is_known_is_no_news() -> None:
     assert alerts.take(step(state=CLEARED, sequence=5))
     assert not alerts.take(step(state=ESCALATED, sequence=4)), "it would open a cleared alert"
     assert alerts.open_total == 0
+
+
+@pytest.mark.parametrize("told", permutations([RAISED, ESCALATED, CLEARED], 2), ids=str)
+def test_of_two_steps_the_further_one_stands_whichever_comes_first(told: tuple[int, int]) -> None:
+    """Two tasks of one job may both write for a moment; raised and escalated can be of one reading."""
+    alerts = Alerts()
+    for state in (*told, *told):
+        alerts.take(step(state=state))
+    known = alerts.get("a")
+    assert known is not None
+    assert known.state == max(told)
+    assert alerts.open_total == (max(told) != CLEARED)
 
 
 def test_an_acknowledgement_outlives_the_next_step_and_never_turns_one_back() -> None:
