@@ -9,13 +9,14 @@ from threading import Event, Thread
 
 import pytest
 from confluent_kafka import Message
+from haul.fleet.v1.registry_pb2 import RegistryEntry
 from haul.telemetry.v1.alert_pb2 import Alert
 from haul.telemetry.v1.metrics_pb2 import VehicleMetrics
-from haul.telemetry.v1.telemetry_pb2 import Reading
+from haul.telemetry.v1.telemetry_pb2 import Reading, StatusChange
 
 from deploy.local.tools import CHECKOUT
 from flink_jobs.rules import RULES
-from pitwall.kafka_topics import STATUS_CHANGE, TELEMETRY
+from pitwall.kafka_topics import REGISTRY, STATUS_CHANGE, TELEMETRY, Topic
 from tests.integration.stream_job import (
     RECORDS_WITHIN_S,
     STARTS_WITHIN_S,
@@ -44,7 +45,7 @@ from tests.integration.stream_versions import LOWER_SPEED, version
 from tests.integration.stream_windows import Window, assert_same, fleet, poison, recomputed, shuffle, windows_in
 from tests.support.alert_judge import Step, judged, step_of
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(400)
 
 WINDOWS_BEGIN_S = BEGIN_S + 1_200
 KILL_BEGIN_S = BEGIN_S + 3_600
@@ -190,6 +191,29 @@ def test_windows_are_exact_beside_repeats_silence_an_empty_partition_and_a_thous
     assert job.failures() == []
     assert job.flink_metric("deserializer_undecodable") == 1_000
     assert not alerts_of(job.tail("vehicle-alerts").records, "POISON-001")
+
+
+def test_bad_records_about_the_registry_and_the_link_are_kept_and_tombstones_are_none(job: StreamJob) -> None:
+    entries = [b"\xff\xff", RegistryEntry(model="930E-5").SerializeToString()]
+    entries.append(RegistryEntry(vehicle_id="BAD-1", max_speed_kph=float("inf")).SerializeToString())
+    changes = [b"\x0a", StatusChange(vehicle_id="BAD-1").SerializeToString(), None]
+    for entry in (*entries, None):
+        job.send_raw(b"BAD-1", entry, topic=REGISTRY)
+    for change in changes:
+        job.send_raw(b"BAD-1", change, topic=STATUS_CHANGE)
+    job.register([])
+    letters = job.tail("dead-letter-topic").until(
+        "all bad records", lambda r: all(len(_letters(r, t)) >= 3 for t in (REGISTRY, STATUS_CHANGE))
+    )
+    assert _letters(letters, REGISTRY) == [(value, b"BAD-1") for value in entries]
+    assert _letters(letters, STATUS_CHANGE) == [(value or b"", b"BAD-1") for value in changes]
+    assert job.failures() == []
+
+
+def _letters(records: list[Message], topic: Topic) -> list[tuple[bytes, bytes | None]]:
+    """Value and key of those from a topic of one partition."""
+    found = [r for r in records if f"'{topic.name}:0:" in str(dict(r.headers() or [])["dl_where"])]
+    return [(r.value() or b"", r.key()) for r in found]
 
 
 def test_after_a_killed_job_manager_alerts_and_windows_go_on_where_they_were(job: StreamJob) -> None:
