@@ -92,7 +92,7 @@ class Lane:
         steps: list[Step] = []
         for rule in self.rules:
             if rule.observed is Observed.READING:
-                steps += self._judge(rule, self._level(rule), max(since_ns, 0))
+                steps += self._judge(rule, self.level(rule), max(since_ns, 0))
         return steps
 
     def link(self, change: StatusChange) -> list[Step]:
@@ -151,7 +151,10 @@ class Lane:
             state, AlertSeverity.Value(severity), _given(value), _given(threshold), at[0], at[1], raised[2], at[2],
         )  # fmt: skip
 
-    def _level(self, rule: Rule) -> int | None:
+    def level(self, rule: Rule) -> int | None:
+        """After the last reading: 2, 1, 0, -1, or None, as in flink_jobs/levels_sql.py. The link is not in it."""
+        if rule.observed is Observed.LINK:
+            return None
         if rule.models:
             model = self.entry.model if self.entry else ""
             if not model:
@@ -164,7 +167,7 @@ class Lane:
         return self._past(rule.when)
 
     def _past(self, when: Threshold) -> int | None:
-        values = [self._value(signal) for signal in when.signals]
+        values = [self.value(signal) for signal in when.signals]
         known = [value for value in values if value is not None]
         limits = [self._limit(limit) for limit in (when.escalate_at, when.raise_at, when.clear_at)]
         escalate, raises, clears = limits
@@ -179,12 +182,13 @@ class Lane:
         return 0 if all(when.side.other.is_past(value, clears) for value in known) else -1
 
     def _worst(self, when: Threshold) -> float | None:
-        known = [value for value in map(self._value, when.signals) if value is not None]
+        known = [value for value in map(self.value, when.signals) if value is not None]
         if not known:
             return None
         return max(known) if when.side.is_past(1, 0) else min(known)
 
-    def _value(self, signal: Watched) -> float | None:
+    def value(self, signal: Watched) -> float | None:
+        """At the last reading, in the signal's unit."""
         last = self.readings[-1]
         if isinstance(signal, Signal):
             return _of(last, signal.field)
