@@ -19,7 +19,8 @@ def message(rule: Rule | None) -> str:
     if isinstance(rule.when, Condition):
         return _by_condition(rule.when)
     cases = [f"WHEN {ESCALATED} THEN {_sentence(rule.when, rule.when.escalate_at)}"] if rule.escalated else []
-    cases.append(f"WHEN {RAISED} THEN {_sentence(rule.when, rule.when.raise_at)}")
+    held = f" || {literal(f' for {rule.hold_s:g} s')}" if rule.hold_s else ""
+    cases.append(f"WHEN {RAISED} THEN {_sentence(rule.when, rule.when.raise_at)}{held}")
     return f"CASE alert_state {' '.join(cases)} ELSE {_sentence(rule.when, rule.when.clear_at, back=True)} END"
 
 

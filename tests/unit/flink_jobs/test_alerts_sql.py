@@ -167,6 +167,7 @@ def test_the_sentence_names_value_unit_and_limit(rule: Rule) -> None:
             assert f"' is {said} ' ||" in text
         else:
             assert f"' is {said} {at:g} {when.unit}'" in text
+    assert ("|| ' for 60 s'" in text) is (rule.hold_s == 60)
     assert all((f"' ({signal.place})'" in text) == bool(signal.place) for signal in when.signals)
 
 
