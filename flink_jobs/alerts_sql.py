@@ -128,7 +128,7 @@ WHERE undecodable IS NULL"""
 def _situations(rules: Sequence[Rule]) -> str:
     """How the vehicle is, with all that rules look at: see watched.py."""
     looked_at, falling = _columns(rules), _falling(rules)
-    own = [f"`{name}`" for name in quantities(rules)]
+    own = [f"`{name}`" for name in quantities(rules) if name in looked_at]
     falls = [f"-changes[{number}] AS `{name}{FALL}`" for number, name in enumerate(falling, 1)]
     entry = [f"entry.`{name.removeprefix(ENTRY)}` AS {name}" for name in sorted(looked_at) if name.startswith(ENTRY)]
     contains = f"zone_contains(entry.`zone`, {', '.join(_POSITION)})"
