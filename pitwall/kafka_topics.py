@@ -39,11 +39,13 @@ METRICS: Final = Topic("vehicle-metrics", 2, 30)
 STATUS_CHANGE: Final = Topic("vehicle-status-change", 1, 30)
 #: As long as a stop is remembered (stop_retention, 90 days).
 COMMANDS: Final = Topic("vehicle-commands", 1, 90)
+#: Windows that are out and lack readings; from the stream job to its recompute.
+LATE_WINDOWS: Final = Topic("late-windows", 1, 14)
 DEAD_LETTER: Final = Topic("dead-letter-topic", 1, 30)
 #: The whole registry, always.
 REGISTRY: Final = Topic("vehicle-registry", 1, 30, compacted=True)
 
-TOPICS: Final = (TELEMETRY, ALERTS, METRICS, STATUS_CHANGE, COMMANDS, DEAD_LETTER, REGISTRY)
+TOPICS: Final = (TELEMETRY, ALERTS, METRICS, STATUS_CHANGE, COMMANDS, LATE_WINDOWS, DEAD_LETTER, REGISTRY)
 
 # A reader that was away as long as a vehicle still finds what the vehicle brings back with it.
 assert all(topic.retention_days > OUTBOX_RETENTION_DAYS for topic in TOPICS)

@@ -415,6 +415,7 @@ def test_topics_are_those_of_the_contract() -> None:
         "vehicle-metrics": 2,
         "vehicle-status-change": 1,
         "vehicle-commands": 1,
+        "late-windows": 1,
         "dead-letter-topic": 1,
         "vehicle-registry": 1,
     }
