@@ -19,6 +19,10 @@ from fleet_service.watch import MAX_ITEMS, News, Watchers
 from pitwall.clock import wall_time
 from pitwall.rpc.errors import Unavailable
 
+#: Whom callers ask for who want the whole fleet's windows, and what those have for a vehicle_id.
+THE_FLEET: Final = "-"
+OF_THE_FLEET: Final = ""
+
 _ALERT_KEY: Final = (int, str)
 _WINDOW_KEY: Final = (int, int)
 
@@ -105,12 +109,13 @@ class Lists:
         return fleet_pb2.ListAlertsResponse(alerts=map(views.alert, page.items), next_page_token=page.next_token)
 
     async def windows(self, request: fleet_pb2.ListVehicleMetricsRequest) -> fleet_pb2.ListVehicleMetricsResponse:
-        vehicle_id = answers.checked_vehicle_id(request.vehicle_id)
+        is_fleet = request.vehicle_id == THE_FLEET
+        vehicle_id = OF_THE_FLEET if is_fleet else answers.checked_vehicle_id(request.vehicle_id)
         chosen = answers.parsed_filter(request.filter, METRICS_FIELDS)
         query = f"ListVehicleMetrics {vehicle_id} {request.filter}"
         asked = answers.asked_page(request.page_size, request.page_token, query, _WINDOW_KEY)
         self.check_ready()
-        if self._fleet.get(vehicle_id) is None:
+        if not is_fleet and self._fleet.get(vehicle_id) is None:
             raise answers.no_vehicle(vehicle_id)
         with answers.database():
             async with self._store.connection() as connection:

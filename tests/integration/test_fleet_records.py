@@ -145,6 +145,8 @@ async def test_of_each_window_the_highest_revision_is_shown(fleet_site: Site, fl
     first = window(SECOND, 1, 1, 60)
     first.speed_kph_avg = 12.5
     fleet_site.windows(first, window(SECOND, 2, 1, 55), window(SECOND, 2, 2, 60), window(SECOND, 2, 1, 55), first)
+    of_fleet = [window("", 2, 2, 130), window("", 2, 1, 125)]
+    fleet_site.windows(*of_fleet)
     async with caller(fleet) as operator:
 
         async def listed(text: str = "", size: int = 0, token: str = "") -> fleet_pb2.ListVehicleMetricsResponse:
@@ -163,3 +165,8 @@ async def test_of_each_window_the_highest_revision_is_shown(fleet_site: Site, fl
         start = first.window_start_time.ToJsonString()
         chosen = await listed(f'window_length = 60s AND window_start_time > "{start}"')
         assert [metrics.revision for metrics in chosen.metrics] == [2]
+        request = fleet_pb2.ListVehicleMetricsRequest(vehicle_id="-")
+        shown = await eventually(
+            lambda: operator.call("ListVehicleMetrics", request), lambda a: a.metrics, "the fleet's"
+        )
+        assert list(shown.metrics) == of_fleet[:1], "the lower revision, though it came later, is not shown"

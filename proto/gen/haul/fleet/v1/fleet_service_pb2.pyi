@@ -378,6 +378,7 @@ class ListVehicleMetricsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     vehicle_id: _builtins.str
+    """"-" for the windows of the whole fleet."""
     page_size: _builtins.int
     """100 where 0, at most 1,000."""
     page_token: _builtins.str
