@@ -44,6 +44,12 @@ up: install ## the same in the background: [VEHICLES=12] [RATE_HZ=1] [TIME_SCALE
 down: install-python ## stops it; nothing is left running
 	@$(STACK) down
 
+.PHONY: recompute
+recompute: ## windows from all their readings, also the late ones: FROM=2026-01-31T06:00:00Z TO=… (or seconds since 1970)
+	@JAVA_HOME=$$($(BIN)/python -c 'import os; from deploy.local.tools import Tools; print(Tools(os.environ).java_home())') \
+	  PYTHONPATH=. flink_jobs/.venv/bin/python -m flink_jobs --config "$${PITWALL_HOME:-.pitwall}/config/stream-jobs.toml" \
+	  recompute --from="$(FROM)" --to="$(TO)"
+
 # --- checks: `test` and `chaos` start servers of their own, the others need none --------------------------------------
 
 .PHONY: check

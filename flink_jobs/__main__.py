@@ -1,30 +1,35 @@
-"""python -m flink_jobs --config FILE [keep | upgrade | sql]
+"""python -m flink_jobs --config FILE [keep | upgrade | recompute --from T --to T | sql]
 
 keep (the default): the process that keeps the job running on the cluster, in the place of an older version. upgrade:
-hand the job over once, from the newest state. sql: print what would run.
+hand the job over once, from the newest state. recompute: the windows of that time from all their readings; those that
+differ go out with a revision more. sql: print what would run.
 """
 
 import argparse
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from flink_jobs.apart import ApartFailed, run_apart
 from flink_jobs.cluster import Cluster, ClusterUnreachable
+from flink_jobs.history import HistoryGone, HistoryUnreachable
 from flink_jobs.job import compose
 from flink_jobs.keeper import GaveUp, Keeper, StateLeftBehind, Submission, SubmissionFailed
+from flink_jobs.mender import GONE, NOT_OUT_YET, Mender
+from flink_jobs.recompute import ClusterBusy, NotOutYet, recompute
 from flink_jobs.settings import InvalidSettings, Settings
 from flink_jobs.status import PortTaken, Status, serve
 from flink_jobs.submit import AlreadyThere, JarsMissing, StateUnfit, fingerprint, jars, submit
+from flink_jobs.timespans import InvalidSpan, Span, around, merged, starts
 from flink_jobs.uids import SameName
 
 #: As pitwall.exits has them; of pitwall only the domain may be imported here.
@@ -32,21 +37,22 @@ EXITS: Final[dict[type[Exception], int]] = {
     GaveUp: 1,
     AlreadyThere: 1,
     SameName: 1,
+    InvalidSpan: 2,
     StateLeftBehind: 65,
+    HistoryGone: GONE,
+    HistoryUnreachable: 69,
     StateUnfit: 65,
     ClusterUnreachable: 69,
     JarsMissing: 69,
     PortTaken: 71,
+    NotOutYet: NOT_OUT_YET,
+    ClusterBusy: NOT_OUT_YET,
     InvalidSettings: 78,
 }
 
 LOOK_EVERY_S: Final = 0.5
 #: To plan takes 12 s alone, a savepoint and the end of the old job up to a minute each.
 SUBMISSION_TIMEOUT_S: Final = 240
-_POLL_S: Final = 0.1
-#: A JVM that lives for seconds gains nothing from the optimizing compiler.
-_SHORT_LIVED_JVM: Final = {"JVM_ARGS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
-_LAST_WORDS: Final = 2_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             signal.alarm(SUBMISSION_TIMEOUT_S)
             done = submit(settings, without=parsed.without, without_state=parsed.without_state)
             print(json.dumps(asdict(done)))
+        elif parsed.command == "recompute":
+            print(json.dumps(asdict(recompute(settings, _spans(vars(parsed)), log))))
         else:
             keep(settings, parsed.config)
     except tuple(EXITS) as error:
@@ -79,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     upgrade = commands.add_parser("upgrade", description=submit.__doc__)
     upgrade.add_argument("--without", metavar="NAME", action="append", default=[], help="state that may be lost")
     upgrade.add_argument("--without-state", action="store_true", help="go on at the offsets committed last")
+    again = commands.add_parser("recompute", description="RFC 3339, or seconds since 1970; several pairs if you like")
+    for name in ("from", "to"):
+        again.add_argument(f"--{name}", metavar="T", action="append", default=[])
     return parser
 
 
@@ -92,37 +103,41 @@ def keep(settings: Settings, config: Path) -> None:
     cluster = Cluster(settings.flink_address)
     keeper = Keeper(cluster, settings.name, fingerprint(settings), submit_apart, log)
 
+    mender = Mender.of(settings, config, ended, log)
+
     def status() -> Status:
-        return Status(keeper.trouble, keeper.submissions, keeper.failed_submissions, keeper.checkpointed_s)
+        done = (keeper.submissions, keeper.failed_submissions)
+        return Status(keeper.trouble, *done, keeper.checkpointed_s, mender.mending.samples())
 
     server = serve(settings.metrics_address, status)
+    mender.start()
     try:
         while not ended.is_set():
             keeper.look()
+            mender.check()
             ended.wait(LOOK_EVERY_S)
     finally:
+        ended.set()
         server.shutdown()
+        mender.join()
 
 
 def _submit_apart(config: Path, ended: threading.Event) -> Submission:
-    """In a process of its own, so that PyFlink's JVM doesn't stay for as long as the job runs."""
-    command = [sys.executable, "-m", "flink_jobs", "--config", str(config), "upgrade"]
-    pipe = subprocess.PIPE
-    child = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=os.environ | _SHORT_LIVED_JVM)
-    deadline = time.monotonic() + SUBMISSION_TIMEOUT_S
-    while True:
-        try:
-            said, complained = child.communicate(timeout=_POLL_S)
-            break
-        except subprocess.TimeoutExpired:
-            if ended.is_set() or time.monotonic() > deadline:
-                child.kill()
-    if child.returncode == EXITS[StateUnfit]:
-        raise StateLeftBehind(json.loads(said.splitlines()[-1])["reason"])
-    if child.returncode != 0:
-        words = f"{complained.strip()} {said.strip()}".strip()
-        raise SubmissionFailed(f"exit code {child.returncode}: {words[-_LAST_WORDS:]}")
-    return Submission(**json.loads(said.splitlines()[-1]))
+    try:
+        return Submission(**json.loads(run_apart(config, ["upgrade"], ended, SUBMISSION_TIMEOUT_S)))
+    except ApartFailed as error:
+        if error.code == EXITS[StateUnfit]:
+            raise StateLeftBehind(json.loads(error.last_line)["reason"]) from error
+        raise SubmissionFailed(str(error)) from error
+
+
+def _spans(parsed: Mapping[str, Sequence[str]]) -> list[Span]:
+    """Raises InvalidSpan."""
+    if not parsed["from"] or len(parsed["from"]) != len(parsed["to"]):
+        raise InvalidSpan("say --from and --to, as often as each other")
+    now_s = time.time()
+    pairs = zip(parsed["from"], parsed["to"], strict=True)
+    return merged(starts(around(begin, end, now_s) for begin, end in pairs))
 
 
 def log(event: str, **details: object) -> None:

@@ -58,6 +58,10 @@ class Cluster:
             for job in self._get("/jobs/overview")["jobs"]
         ]
 
+    def free_slots(self) -> int:
+        """Tasks that could start now. Raises ClusterUnreachable."""
+        return int(self._get("/overview")["slots-available"])
+
     def cause_of_failure(self, job_id: str) -> str:
         """What Flink names as the cause, the innermost exception first. Raises ClusterUnreachable."""
         text = str(self._get(f"/jobs/{job_id}/exceptions").get("root-exception") or "Flink names no cause")

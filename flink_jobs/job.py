@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from flink_jobs import alerts_sql, metrics_sql, readings_sql, tables_sql
+from flink_jobs import alerts_sql, late_sql, metrics_sql, readings_sql, tables_sql
 from flink_jobs.rules import RULES, Rule
 from flink_jobs.tables_sql import Kafka
 from pitwall.domain.units import QUANTITIES
@@ -53,9 +53,16 @@ def compose(kafka: Kafka, rules: Sequence[Rule] = RULES) -> Job:
             tables_sql.alerts(kafka),
             tables_sql.metrics(kafka, metrics_sql.names()),
             tables_sql.dead_letters(kafka),
+            tables_sql.late_windows(kafka),
             readings_sql.fresh_readings(quantities),
             *alerts_sql.views(rules),
             *metrics_sql.views(),
+            *late_sql.views(),
         ),
-        inserts=(alerts_sql.insert_alerts(rules), metrics_sql.insert_metrics(), readings_sql.insert_dead_letters()),
+        inserts=(
+            alerts_sql.insert_alerts(rules),
+            metrics_sql.insert_metrics(),
+            late_sql.insert_late_windows(),
+            readings_sql.insert_dead_letters(),
+        ),
     )

@@ -1,7 +1,11 @@
-"""Metrics: tumbling windows by event time, compiled from a table of figures.
+"""Metrics: tumbling windows by event time, of each vehicle and of the fleet, compiled from a table of figures.
 
-The short windows are added up from readings, the long ones from the short ones. Sums and counts are kept apart until
-end, so that an average is that of its readings. Aggregates skip NULL: a figure that no reading had a value for is NULL.
+A vehicle's short windows are added up from its readings; its long ones, and the fleet's, from windows. So the fleet is
+no key that all readings go to. The stream job and the recompute have all of this text in common.
+
+Sums are of whole millionths, so that neither order nor grouping of additions changes a figure: whoever adds up the same
+readings has the same bits. Sums and counts are kept apart until the end, so that an average is that of its readings.
+Aggregates skip NULL: a figure that no reading had a value for is NULL.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,8 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from flink_jobs.sql import headers, lines, literal
-from pitwall.domain.units import QUANTITIES
+from flink_jobs.sql import headers, lines, literal, number
+from pitwall.domain.units import QUANTITIES, Quantity
 
 
 class InvalidFigure(ValueError):
@@ -56,10 +60,35 @@ FIGURES: Final = (
 )
 SHORT_WINDOW_S: Final = 60
 LONG_WINDOW_S: Final = 300
+#: What sums are of: no sensor is as fine as a millionth of its unit.
+PARTS_PER_UNIT: Final = 1e6
+#: Of one window, the fleet's too: three thousand a second, for instance, are a million in five minutes.
+MOST_READINGS: Final = 10**9
 #: Windows begin at multiples of their length since 1970, so a long one is made of whole short ones.
 assert LONG_WINDOW_S % SHORT_WINDOW_S == 0
 assert SHORT_WINDOW_S % 60 == 0
 assert len({figures.quantity for figures in FIGURES}) == len(FIGURES)
+assert all(max(-q.minimum, q.maximum) * PARTS_PER_UNIT * MOST_READINGS < 2**63 for q in QUANTITIES.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Windows:
+    """A view of windows: which rows of which other view it adds up."""
+
+    name: str
+    length_s: int
+    source: str
+    time: str
+    of_fleet: bool = False
+
+
+_READINGS: Final = "possible_readings"
+_VIEWS: Final = (
+    _Windows("short_windows", SHORT_WINDOW_S, _READINGS, "event_at"),
+    _Windows("long_windows", LONG_WINDOW_S, "short_windows", "closes_at"),
+    _Windows("fleet_short_windows", SHORT_WINDOW_S, "short_windows", "closes_at", of_fleet=True),
+    _Windows("fleet_long_windows", LONG_WINDOW_S, "fleet_short_windows", "closes_at", of_fleet=True),
+)
 
 
 def names(figures: Iterable[Figures] = FIGURES) -> list[str]:
@@ -68,35 +97,78 @@ def names(figures: Iterable[Figures] = FIGURES) -> list[str]:
 
 
 def views(figures: Sequence[Figures] = FIGURES) -> list[str]:
-    """From fresh_readings to short_windows and long_windows."""
-    short = _view("short_windows", SHORT_WINDOW_S, "fresh_readings", "event_at", "COUNT(*)", _first_sums(figures))
-    counted = "SUM(reading_count)"
-    long = _view("long_windows", LONG_WINDOW_S, "short_windows", "closes_at", counted, _further_sums(figures))
-    return [short, long]
+    """From fresh_readings to windows: a row for each that has closed. The fleet's have an empty vehicle_id."""
+    added_up = [_view(each, figures) for each in _VIEWS]
+    return [_possible_readings(figures), *added_up, _windows(figures)]
 
 
-def insert_metrics(figures: Sequence[Figures] = FIGURES) -> str:
-    """Both lengths by one statement: two would be two writers with the same transactions."""
-    short, long = (
-        _select(*pair, figures) for pair in (("short_windows", SHORT_WINDOW_S), ("long_windows", LONG_WINDOW_S))
-    )
-    return f"INSERT INTO vehicle_metrics\n{short}\nUNION ALL\n{long}"
+def insert_metrics(revision: str = "1", source: str = "windows", figures: Sequence[Figures] = FIGURES) -> str:
+    """Into vehicle_metrics. revision: an INT over ``source``, which has the columns of windows.
+
+    One statement for all of them: several would be several writers with the same transactions.
+    """
+    place = ("starts_s", "length_s", revision)
+    where = {
+        "ce_type": literal("haul.telemetry.v1.VehicleMetrics"),
+        # No vehicle's id is empty, so those of the fleet's windows begin with the dot.
+        "ce_id": " || '.' || ".join(["vehicle_id", *(f"CAST({part} AS STRING)" for part in place)]),
+        "ce_source": literal("flink_jobs"),
+        "ce_time": "DATE_FORMAT(closes_at, 'yyyy-MM-dd''T''HH:mm:ss.SSS''Z''')",
+        "content-type": literal("application/protobuf"),
+    }
+    return f"""INSERT INTO vehicle_metrics
+SELECT vehicle_id, ROW(starts_s, 0), ROW(length_s, 0), {revision}, reading_count,
+  {lines(names(figures))},
+  {headers(where)}
+FROM {source}"""
 
 
-def _view(name: str, length_s: int, source: str, time: str, count: str, sums: Iterable[str]) -> str:
-    return f"""CREATE TEMPORARY VIEW {name} AS
-SELECT vehicle_id, window_start AS starts_at, window_time AS closes_at, {count} AS reading_count,
-  {lines(sums)}
-FROM TABLE(TUMBLE(TABLE {source}, DESCRIPTOR({time}), INTERVAL '{length_s // 60}' MINUTES))
-GROUP BY vehicle_id, window_start, window_end, window_time"""
+def _possible_readings(figures: Iterable[Figures]) -> str:
+    """A gateway rejects values that can't be. Where another program wrote one, it is no value here."""
+    values = lines(_possible(QUANTITIES[each.quantity]) for each in figures)
+    return f"""CREATE TEMPORARY VIEW {_READINGS} AS
+SELECT vehicle_id, event_at,
+  {values}
+FROM fresh_readings"""
+
+
+def _possible(quantity: Quantity) -> str:
+    name = f"`{quantity.name}`"
+    within = f"{name} BETWEEN {number(float(quantity.minimum))} AND {number(float(quantity.maximum))}"
+    return f"CASE WHEN {within} THEN {name} END AS {name}"
+
+
+def _view(windows: _Windows, figures: Iterable[Figures]) -> str:
+    is_first = windows.source == _READINGS
+    aggregates = _first_sums(figures) if is_first else _further_sums(figures)
+    count = "COUNT(*)" if is_first else "SUM(reading_count)"
+    vehicle_id, group = ("CAST('' AS STRING) AS vehicle_id", "") if windows.of_fleet else ("vehicle_id", "vehicle_id, ")
+    interval = f"INTERVAL '{windows.length_s // 60}' MINUTES"
+    return f"""CREATE TEMPORARY VIEW {windows.name} AS
+SELECT {vehicle_id}, window_start AS starts_at, window_time AS closes_at, {count} AS reading_count,
+  {lines(aggregates)}
+FROM TABLE(TUMBLE(TABLE {windows.source}, DESCRIPTOR({windows.time}), {interval}))
+GROUP BY {group}window_start, window_end, window_time"""
 
 
 def _first_sums(figures: Iterable[Figures]) -> list[str]:
-    return [f"{function}(`{each.quantity}`) AS {column}" for each in figures for function, column in _aggregates(each)]
+    def argument(function: str, quantity: str) -> str:
+        return _millionths(quantity) if function == "SUM" else f"`{quantity}`"
+
+    return [
+        f"{function}({argument(function, each.quantity)}) AS {column}"
+        for each in figures
+        for function, column in _aggregates(each)
+    ]
+
+
+def _millionths(quantity: str) -> str:
+    """The nearest whole number of them, of two the higher one, computed in binary floating point."""
+    return f"CAST(FLOOR(`{quantity}` * {number(PARTS_PER_UNIT)} + {number(0.5)}) AS BIGINT)"
 
 
 def _further_sums(figures: Iterable[Figures]) -> list[str]:
-    """Of short windows: counts are added up too."""
+    """Of windows: counts are added up too."""
     return [
         f"{'SUM' if function == 'COUNT' else function}({column}) AS {column}"
         for each in figures
@@ -114,22 +186,20 @@ def _aggregates(figures: Figures) -> list[tuple[str, str]]:
     return [(function, f"{figures.quantity}_{ending}") for s in figures.statistics for function, ending in kept[s]]
 
 
+def _windows(figures: Sequence[Figures]) -> str:
+    return "CREATE TEMPORARY VIEW windows AS\n" + "\nUNION ALL\n".join(_select(each, figures) for each in _VIEWS)
+
+
+def _select(windows: _Windows, figures: Iterable[Figures]) -> str:
+    values = (f"{_figure(each.quantity, s)} AS {each.quantity}_{s}" for each in figures for s in each.statistics)
+    return f"""SELECT vehicle_id, EXTRACT(EPOCH FROM starts_at) AS starts_s,
+  CAST({windows.length_s} AS BIGINT) AS length_s, closes_at, reading_count,
+  {lines(values)}
+FROM {windows.name}"""
+
+
 def _figure(quantity: str, statistic: Statistic) -> str:
     if statistic is Statistic.AVERAGE:
-        return f"{quantity}_sum / NULLIF({quantity}_count, 0)"
+        count = f"CAST(NULLIF({quantity}_count, 0) AS DOUBLE)"
+        return f"CAST({quantity}_sum AS DOUBLE) / ({count} * {number(PARTS_PER_UNIT)})"
     return f"{quantity}_{statistic}"
-
-
-def _select(view: str, length_s: int, figures: Iterable[Figures]) -> str:
-    seconds = "EXTRACT(EPOCH FROM starts_at)"
-    where = {
-        "ce_type": literal("haul.telemetry.v1.VehicleMetrics"),
-        "ce_id": f"vehicle_id || '.' || CAST({seconds} AS STRING) || {literal(f'.{length_s}.1')}",
-        "ce_source": literal("flink_jobs"),
-        "ce_time": "DATE_FORMAT(closes_at, 'yyyy-MM-dd''T''HH:mm:ss.SSS''Z''')",
-        "content-type": literal("application/protobuf"),
-    }
-    return f"""SELECT vehicle_id, ROW({seconds}, 0), ROW(CAST({length_s} AS BIGINT), 0), 1, reading_count,
-  {lines(_figure(each.quantity, statistic) for each in figures for statistic in each.statistics)},
-  {headers(where)}
-FROM {view}"""

@@ -12,6 +12,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Final
 
+from flink_jobs.late_sql import ANNOUNCED_AGAIN_S
 from flink_jobs.tables_sql import TRANSACTION_TIMEOUT_S, Kafka
 
 ENVIRONMENT_PREFIX: Final = "PITWALL_STREAM_JOBS__"
@@ -32,6 +33,8 @@ class Settings:
 
     name: consumer group, prefix of transactions and name of the job; two jobs on one Kafka need two. restart_attempts:
     failures within restart_window_s after which the job is given up. idle_timeout_s, patience_s: see tables_sql.Kafka.
+    mend_quiet_s, mend_longest_s: windows that late readings belong to are recomputed once nothing was late for so long,
+    and at the latest after that.
     """
 
     kafka_bootstrap: str
@@ -44,9 +47,11 @@ class Settings:
     restart_attempts: int = 5
     restart_window_s: float = 180.0
     restart_delay_s: float = 1.0
-    idle_timeout_s: float = 30.0
+    idle_timeout_s: float = 5.0
     patience_s: float = 20.0
     local_dir: str = ""
+    mend_quiet_s: float = 60.0
+    mend_longest_s: float = 600.0
 
     def __post_init__(self) -> None:
         for key in ("flink_address", "metrics_address"):
@@ -63,6 +68,8 @@ class Settings:
         _check_range("restart_delay_s", self.restart_delay_s, 0.1, 600)
         _check_range("idle_timeout_s", self.idle_timeout_s, 0.5, 3_600)
         _check_range("patience_s", self.patience_s, 0.5, 3_600)
+        _check_range("mend_quiet_s", self.mend_quiet_s, ANNOUNCED_AGAIN_S, 3_600)
+        _check_range("mend_longest_s", self.mend_longest_s, self.mend_quiet_s, 86_400)
 
     @property
     def checkpoint_url(self) -> str:

@@ -8,18 +8,22 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+#: Name after pitwall_stream_job_, kind, meaning, value.
+Sample = tuple[str, str, str, float]
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
     """trouble: None where all of the job runs. failed_submissions: those beside them that came to nothing.
 
-    checkpointed_s: seconds since 1970 at which the newest complete checkpoint was; 0: there is none.
+    checkpointed_s: seconds since 1970 at which the newest complete checkpoint was; 0: there is none. more: of others.
     """
 
     trouble: str | None
     submissions: int
     failed_submissions: int
     checkpointed_s: float
+    more: tuple[Sample, ...] = ()
 
     @property
     def health(self) -> bytes:
@@ -47,6 +51,7 @@ class Status:
                     "When its newest complete checkpoint was; 0: there is none.",
                     self.checkpointed_s,
                 ),
+                *self.more,
             )
         ).encode()
 

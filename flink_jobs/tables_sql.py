@@ -1,7 +1,7 @@
-"""The Kafka topics as tables: three that the job reads, three that it writes. Columns are the fields of the records."""
+"""The Kafka topics as tables: three that the job reads, four that it writes. Columns are the fields of the records."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from flink_jobs.sql import lines, options
@@ -12,6 +12,7 @@ REGISTRY: Final = "vehicle-registry"
 ALERTS: Final = "vehicle-alerts"
 METRICS: Final = "vehicle-metrics"
 DEAD_LETTERS: Final = "dead-letter-topic"
+LATE_WINDOWS: Final = "late-windows"
 
 #: How much earlier than the latest reading of its partition a reading may have been sampled and still be in time.
 OUT_OF_ORDERNESS_S: Final = 5
@@ -49,6 +50,10 @@ class Kafka:
     idle_timeout_s: float
     patience_s: float
 
+    def apart(self) -> "Kafka":
+        """The same for the recompute, whose transactions must not end those of the stream."""
+        return replace(self, name=f"{self.name}-recompute")
+
     def anywhere(self) -> "Kafka":
         """The same without what may differ from start to start and changes no result."""
         return Kafka("", self.name, 0, 0)
@@ -60,6 +65,20 @@ def readings(kafka: Kafka, quantities: Iterable[str]) -> str:
     ``event_at`` is when it was sampled, but never later than its record, so that a false time closes nobody's window;
     a bad record's is 1970 and moves nothing.
     """
+    watermark = (
+        f"WATERMARK FOR `event_at` AS patience(`event_at`, `record_time`, `record_partition`, "
+        f"{_millis(OUT_OF_ORDERNESS_S)}, {_millis(kafka.patience_s)})"
+    )
+    idle = {"scan.watermark.idle-timeout": f"{round(kafka.idle_timeout_s * 1000)} ms"}
+    return _readings(kafka, quantities, ("`arrival` AS PROCTIME()", watermark), _group_offsets() | idle)
+
+
+def past_readings(kafka: Kafka, quantities: Iterable[str], since_s: int) -> str:
+    """The same for a batch: each record written since then, in seconds since 1970, up to the last when it begins."""
+    return _readings(kafka, quantities, (), _since(since_s))
+
+
+def _readings(kafka: Kafka, quantities: Iterable[str], time_columns: Iterable[str], scan: Mapping[str, str]) -> str:
     return _table(
         "readings",
         (
@@ -73,19 +92,13 @@ def readings(kafka: Kafka, quantities: Iterable[str]) -> str:
             _UNDECODABLE,
             "`record_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'",
             *_PLACE,
-            "`arrival` AS PROCTIME()",
             _EVENT_NS,
             "`event_at` AS LEAST(`record_time`, TO_TIMESTAMP_LTZ("
             "COALESCE(`event_time`.`seconds`, 0) * 1000 + COALESCE(`event_time`.`nanos`, 0) / 1000000, 3))",
-            f"WATERMARK FOR `event_at` AS patience(`event_at`, `record_partition`, "
-            f"{_millis(OUT_OF_ORDERNESS_S)}, {_millis(kafka.patience_s)})",
+            *time_columns,
         ),
         _source(kafka, TELEMETRY, "haul.telemetry.v1.Reading", REQUIRED)
-        | _group_offsets()
-        | {
-            "scan.watermark.idle-timeout": f"{round(kafka.idle_timeout_s * 1000)} ms",
-            "value.salvaging-protobuf.time-field": "event_time",
-        },
+        | {**scan, "value.salvaging-protobuf.time-field": "event_time"},
     )
 
 
@@ -169,16 +182,27 @@ def metrics(kafka: Kafka, figures: Iterable[str]) -> str:
     }
     return _table(
         "vehicle_metrics",
-        (
-            "`vehicle_id` STRING",
-            f"`window_start_time` {_TIMESTAMP}",
-            f"`window_length` {_TIMESTAMP}",
-            "`revision` INT",
-            "`reading_count` BIGINT",
-            *(f"`{figure}` DOUBLE" for figure in figures),
-            _HEADERS,
-        ),
+        (*_metrics_columns(figures), _HEADERS),
         _topic(kafka, METRICS, key="vehicle_id") | _PRODUCER | exactly_once | _message("VehicleMetrics"),
+    )
+
+
+def known_metrics(kafka: Kafka, figures: Iterable[str], since_s: int) -> str:
+    """What is in vehicle-metrics for a batch: committed since then. What nobody can decode mends no window either."""
+    reading = {"properties.isolation.level": "read_committed", "value.protobuf.ignore-parse-errors": "true"}
+    return _table(
+        "known_metrics",
+        _metrics_columns(figures),
+        _topic(kafka, METRICS, key="vehicle_id") | _since(since_s) | reading | _message("VehicleMetrics"),
+    )
+
+
+def late_windows(kafka: Kafka) -> str:
+    """late-windows, at least once: the windows that are out and lack readings, as JSON."""
+    return _table(
+        "late_windows",
+        ("`vehicle_id` STRING", "`window_start_s` BIGINT", "`window_length_s` BIGINT"),
+        _topic(kafka, LATE_WINDOWS, key="vehicle_id") | _at_least_once() | {"value.format": "json"},
     )
 
 
@@ -189,6 +213,26 @@ def dead_letters(kafka: Kafka) -> str:
         ("`record_key` BYTES", "`record` BYTES", _HEADERS),
         _topic(kafka, DEAD_LETTERS, key="record_key", key_in_value=False) | _at_least_once() | {"value.format": "raw"},
     )
+
+
+def _metrics_columns(figures: Iterable[str]) -> tuple[str, ...]:
+    return (
+        "`vehicle_id` STRING",
+        f"`window_start_time` {_TIMESTAMP}",
+        f"`window_length` {_TIMESTAMP}",
+        "`revision` INT",
+        "`reading_count` BIGINT",
+        *(f"`{figure}` DOUBLE" for figure in figures),
+    )
+
+
+def _since(since_s: int) -> dict[str, str]:
+    """A bounded scan by the time of records."""
+    return {
+        "scan.startup.mode": "timestamp",
+        "scan.startup.timestamp-millis": str(since_s * 1000),
+        "scan.bounded.mode": "latest-offset",
+    }
 
 
 def _millis(seconds: float) -> str:

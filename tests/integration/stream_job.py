@@ -28,6 +28,7 @@ STARTS_WITHIN_S = 120.0
 #: For records to come out of the job that runs. They take less than a second, windows a checkpoint more.
 RECORDS_WITHIN_S = 60.0
 KEEPER_LOG = "stream-jobs.log"
+QUICK = "checkpoint_interval_s = 1\n"
 #: Options of a stack with servers alone.
 NOTHING_ELSE: dict[str, object] = {"vehicles": 0, "gateways": 0, "command_services": 0, "picture": False}
 _POLL_S = 0.1
@@ -145,15 +146,26 @@ class StreamJob:
         return history["entries"]
 
     def flink_metric(self, name: str) -> float:
-        """Of the job's operators, added up, as Flink's Prometheus reporter has it."""
+        """Of the stream job's operators, added up, as Flink's Prometheus reporter has it."""
         lines = get(self.stack.address("flink-taskmanager-metrics"), "/metrics")[1].decode().splitlines()
-        found = [line for line in lines if line.startswith(f"flink_taskmanager_job_task_operator_{name}{{")]
+        start = f"flink_taskmanager_job_task_operator_{name}{{"
+        found = [line for line in lines if line.startswith(start) and "recompute" not in line]
         assert found, f"Flink reports no {name}"
         return sum(float(line.rsplit(" ", 1)[1]) for line in found)
 
     def submissions(self) -> int:
+        return int(self.keeper_metric("submissions_total"))
+
+    def keeper_metric(self, name: str) -> float:
         text = get(self.metrics_address, "/metrics")[1].decode()
-        return int(next(line.split()[1] for line in text.splitlines() if line.startswith("pitwall_stream_job_sub")))
+        start = f"pitwall_stream_job_{name} "
+        return float(next(line.removeprefix(start) for line in text.splitlines() if line.startswith(start)))
+
+    def recompute(self, begin_s: int, end_s: int) -> tuple[int, dict[str, object]]:
+        """By the command: its exit code, and the last it says."""
+        done = self.run_by_hand(CHECKOUT, "recompute", "--from", str(begin_s), "--to", str(end_s))
+        answer: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+        return done.returncode, answer
 
     def log(self) -> list[dict[str, object]]:
         """What the keepers have said, a line each; what Java has said in between is left out."""
@@ -226,6 +238,13 @@ class Tail:
                 raise AssertionError(f"{self._topic}: not after {within_s:g} s: {what}; {self._seen()}\n{self._tell()}")
         return self.records
 
+    def read(self) -> list[Message]:
+        """What has come since, at once."""
+        came = self._consumer.consume(1000, timeout=0)
+        assert all(message.error() is None for message in came), came
+        self.records += came
+        return came
+
     def _seen(self) -> str:
         last = "\n".join(_shown(message) for message in self.records[-_RECORDS_TOLD:])
         return f"{len(self.records)} records, the last of them:\n{last}"
@@ -243,11 +262,14 @@ def _shown(message: Message) -> str:
 
 
 @contextmanager
-def stream_job(idle_timeout_s: float, patience_s: float) -> Iterator[StreamJob]:
-    """Kafka and Flink of its own, and the keeper as a child, in its own environment as in production."""
+def stream_job(**settings: float) -> Iterator[StreamJob]:
+    """Kafka and Flink of its own, and the keeper as a child, in its own environment as in production.
+
+    settings: as flink_jobs.settings has them.
+    """
     with running("streams", servers=frozenset({Server.KAFKA, Server.FLINK}), **NOTHING_ELSE) as stack:
-        settings = f"idle_timeout_s = {idle_timeout_s}\npatience_s = {patience_s}\n"
-        with kept(stack, f'checkpoint_dir = "{stack.places.data}/flink/checkpoints"\n{settings}') as job:
+        text = "".join(f"{key} = {value}\n" for key, value in settings.items())
+        with kept(stack, f'checkpoint_dir = "{stack.places.data}/flink/checkpoints"\n{text}') as job:
             yield job
 
 
@@ -262,7 +284,7 @@ def kept(
         f'kafka_bootstrap = "{stack.kafka_bootstrap}"\n'
         f'flink_address = "{stack.address("flink")}"\n'
         f'metrics_address = "{metrics_address}"\n'
-        f"checkpoint_interval_s = 1\n{settings}"
+        f"{'' if 'checkpoint_interval_s' in settings else QUICK}{settings}"
     )
     producer = Producer({"bootstrap.servers": stack.kafka_bootstrap, "enable.idempotence": True, "linger.ms": 5})
     keeper = _start_keeper(config, stack.places.logs / KEEPER_LOG, CHECKOUT, environment)

@@ -1,15 +1,18 @@
 """A fleet's readings, the windows that they make when added up plainly, and records that are no readings."""
 
+import math
 import random
-from collections import defaultdict
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 
-import pytest
 from confluent_kafka import Message
+from google.protobuf.message import DecodeError
 from haul.telemetry.v1.metrics_pb2 import VehicleMetrics
 from haul.telemetry.v1.telemetry_pb2 import Reading
 
+from pitwall.domain.units import QUANTITIES
 from tests.integration.stream_sweeps import BEGIN_S, reading
+from tests.support.topics import records as all_records
 
 FIGURES = {
     "speed_kph": ("avg", "max", "min"),
@@ -46,26 +49,50 @@ def shuffle(readings: list[Reading]) -> list[Reading]:
     return [each for part in parts for each in choose.sample(part, len(part))]
 
 
-def recomputed(readings: list[Reading]) -> dict[Window, VehicleMetrics]:
-    """Plainly, from each reading once."""
-    once = {(r.vehicle_id, r.boot_epoch, r.sequence): r for r in readings}
+def recomputed(readings: Iterable[Reading], *, fleet: bool = False) -> dict[Window, VehicleMetrics]:
+    """Plainly, from each reading once, as it came first. fleet: those of all vehicles together too."""
+    once: dict[tuple[str, int, int], Reading] = {}
+    for r in readings:
+        once.setdefault((r.vehicle_id, r.boot_epoch, r.sequence), r)
     windows: dict[Window, list[Reading]] = defaultdict(list)
     for r in once.values():
         for length in (60, 300):
-            windows[r.vehicle_id, r.event_time.seconds // length * length, length].append(r)
+            for whose in (r.vehicle_id, "") if fleet else (r.vehicle_id,):
+                windows[whose, r.event_time.seconds // length * length, length].append(r)
     return {key: figures_of(key, members) for key, members in windows.items()}
 
 
 def figures_of(key: Window, members: list[Reading]) -> VehicleMetrics:
+    """Averages are of whole millionths, so that they are the same to the bit in whatever order they are added up."""
     result = VehicleMetrics(vehicle_id=key[0], revision=1, reading_count=len(members))
     result.window_start_time.seconds, result.window_length.seconds = key[1], key[2]
     for quantity, statistics in FIGURES.items():
-        values = [getattr(r, quantity) for r in members if quantity in {f.name for f, _ in r.ListFields()}]
+        known = [getattr(r, quantity) for r in members if quantity in {f.name for f, _ in r.ListFields()}]
+        values = [value for value in known if QUANTITIES[quantity].admits(value)]
         if values:
-            found = {"avg": sum(values) / len(values), "max": max(values), "min": min(values)}
+            total = sum(math.floor(value * 1e6 + 0.5) for value in values)
+            found = {"avg": float(total) / (float(len(values)) * 1e6), "max": max(values), "min": min(values)}
             for statistic in statistics:
                 setattr(result, f"{quantity}_{statistic}", found[statistic])
     return result
+
+
+def sound_readings(records: Iterable[Message]) -> list[Reading]:
+    """Of vehicle-telemetry: what the job takes for readings, by partition and offset, never later than written."""
+    found = []
+    for record in sorted(records, key=lambda r: (r.partition(), r.offset())):
+        try:
+            made = Reading.FromString(record.value() or b"")
+        except DecodeError:
+            continue
+        if not (made.vehicle_id and made.boot_epoch and made.sequence and made.HasField("event_time")):
+            continue
+        numbers = [value for _, value in made.ListFields() if isinstance(value, float)]
+        if all(map(math.isfinite, numbers)) and made.event_time.seconds < 2**33:
+            written_ns = record.timestamp()[1] * 1_000_000
+            made.event_time.FromNanoseconds(min(made.event_time.ToNanoseconds(), written_ns))
+            found.append(made)
+    return found
 
 
 def poison(seed: int, count: int) -> list[bytes]:
@@ -86,7 +113,7 @@ def poison(seed: int, count: int) -> list[bytes]:
     return [choose.choice(kinds)() for _ in range(count)]
 
 
-def windows_in(records: list[Message], prefix: str) -> list[tuple[Window, VehicleMetrics]]:
+def windows_in(records: Iterable[Message], prefix: str) -> list[tuple[Window, VehicleMetrics]]:
     found = []
     for record in records:
         metrics = VehicleMetrics.FromString(record.value() or b"")
@@ -98,10 +125,32 @@ def windows_in(records: list[Message], prefix: str) -> list[tuple[Window, Vehicl
 
 
 def assert_same(found: VehicleMetrics, expected: VehicleMetrics) -> None:
-    """The same fields present; averages but for the order of the sum."""
+    """The same fields present, each the same to the bit."""
     assert {f.name for f, _ in found.ListFields()} == {f.name for f, _ in expected.ListFields()}
     for field, value in expected.ListFields():
-        if field.name.endswith("_avg"):
-            assert getattr(found, field.name) == pytest.approx(value, rel=1e-12)
-        else:
-            assert getattr(found, field.name) == value, field.name
+        assert getattr(found, field.name) == value, field.name
+
+
+def assert_all_right(bootstrap: str, begin_s: int, end_s: int) -> dict[Window, VehicleMetrics]:
+    """Each window of that time, of each vehicle and of the fleet, is what all records of the raw topic make.
+
+    Returns them, each in its highest revision.
+    """
+    windows = windows_in(all_records(bootstrap, "vehicle-metrics"), "")
+    assert set(Counter((key, window.revision) for key, window in windows).values()) == {1}, "no revision twice"
+    found = {key: window for key, window in latest(windows).items() if begin_s <= key[1] < end_s}
+    expected = recomputed(sound_readings(all_records(bootstrap, "vehicle-telemetry")), fleet=True)
+    assert found.keys() == {key for key in expected if begin_s <= key[1] < end_s}
+    for key, window in found.items():
+        expected[key].revision = window.revision
+        assert_same(window, expected[key])
+    return found
+
+
+def latest(windows: Iterable[tuple[Window, VehicleMetrics]]) -> dict[Window, VehicleMetrics]:
+    """Of each window the highest revision."""
+    found: dict[Window, VehicleMetrics] = {}
+    for key, window in windows:
+        if key not in found or window.revision > found[key].revision:
+            found[key] = window
+    return found

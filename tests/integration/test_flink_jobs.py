@@ -8,7 +8,8 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from confluent_kafka import Message
+from confluent_kafka import Message, TopicPartition
+from confluent_kafka.admin import AdminClient
 from haul.fleet.v1.registry_pb2 import RegistryEntry
 from haul.telemetry.v1.alert_pb2 import Alert
 from haul.telemetry.v1.metrics_pb2 import VehicleMetrics
@@ -42,7 +43,16 @@ from tests.integration.stream_sweeps import (
     story,
 )
 from tests.integration.stream_versions import LOWER_SPEED, version
-from tests.integration.stream_windows import Window, assert_same, fleet, poison, recomputed, shuffle, windows_in
+from tests.integration.stream_windows import (
+    Window,
+    assert_all_right,
+    assert_same,
+    fleet,
+    poison,
+    recomputed,
+    shuffle,
+    windows_in,
+)
 from tests.support.alert_judge import Step, judged, step_of
 
 pytestmark = pytest.mark.timeout(400)
@@ -53,12 +63,14 @@ UPGRADE_BEGIN_S = BEGIN_S + 5_400
 #: Longer than a busy machine stops reading one partition while it reads another.
 IDLE_TIMEOUT_S = 8.0
 PATIENCE_S = 2.0
+#: The least: announcements speak for readings that come for so long after them.
+MEND_QUIET_S = 10.0
 SEED = int(os.environ.get("PITWALL_TEST_SEED", "1"))
 
 
 @pytest.fixture(scope="module")
 def job() -> Iterator[StreamJob]:
-    with stream_job(IDLE_TIMEOUT_S, PATIENCE_S) as running:
+    with stream_job(idle_timeout_s=IDLE_TIMEOUT_S, patience_s=PATIENCE_S, mend_quiet_s=MEND_QUIET_S) as running:
         yield running
 
 
@@ -258,8 +270,10 @@ def test_what_several_bring_one_after_the_other_after_a_gap_is_in_its_windows(jo
     job.send_all(other, partition=0)
 
     def while_time_goes_on(records: list[Message]) -> bool:
+        """In the last partition there is nobody but one that brings what was 20 minutes ago. It holds nobody back."""
         for partition in range(TELEMETRY.partitions):
-            job.send(_cruising(f"NOW-{partition}", int(time.time())), partition)
+            is_late = partition == TELEMETRY.partitions - 1
+            job.send(_cruising(f"NOW-{partition}", int(time.time()) - (1_200 if is_late else 0)), partition)
         return {key for key, _ in windows_in(records, "GAP-O")} >= set(expected)
 
     expected = {k: w for k, w in recomputed([*one, *other]).items() if k[2] == 60}
@@ -280,11 +294,44 @@ def _await_time(job: StreamJob, at_s: int) -> None:
     job.await_checkpoint()
 
 
-def test_a_reading_that_is_too_late_for_its_window_is_counted(job: StreamJob) -> None:
-    before = job.flink_metric("numLateRecordsDropped")
-    job.send(reading("LATE-001", 1, BEGIN_S - 600, {"speed_kph": 50.0}), 0)
-    job.flush()
-    await_until("it is counted", lambda: job.flink_metric("numLateRecordsDropped") > before, RECORDS_WITHIN_S, job.told)
+def test_late_readings_come_as_a_second_revision_by_themselves_and_all_windows_are_right_then(job: StreamJob) -> None:
+    before, begin_s = job.flink_metric("numLateRecordsDropped"), BEGIN_S - 600
+    late = [reading("LATE-001", n, begin_s + 40 + n, {"speed_kph": 50 + n / 7}) for n in range(1, 41)]
+    job.send_all(late, 0)
+    expected = recomputed(late)
+    tail = job.tail("vehicle-metrics")
+    found = tail.until(
+        "the late windows", lambda r: {k for k, _ in windows_in(r, "LATE-")} >= set(expected), STARTS_WITHIN_S
+    )
+    assert {(key, window.revision) for key, window in windows_in(found, "LATE-")} == {(key, 2) for key in expected}
+    assert job.flink_metric("numLateRecordsDropped") > before
+    await_until(
+        "the keeper has counted them",
+        lambda: job.keeper_metric("mended_windows_total") >= len(expected),
+        RECORDS_WITHIN_S,
+        job.told,
+    )
+    code, answer = job.recompute(begin_s, int(time.time()))
+    assert code == 0, answer
+    spans: object = answer["spans"]
+    assert isinstance(spans, list)
+    assert spans[0]["begin_s"] == begin_s
+    for span in spans:
+        windows = assert_all_right(job.bootstrap, span["begin_s"], span["end_s"])
+        assert any(not vehicle_id for vehicle_id, _, _ in windows), "the fleet's are among them"
+        late_ones = {window.revision for key, window in windows.items() if key[0] == "LATE-001"}
+        assert late_ones <= {2}, "a second recompute of the same readings writes nothing"
+
+
+def test_a_recompute_that_could_not_be_right_is_refused(job: StreamJob) -> None:
+    now_s = int(time.time())
+    code, answer = job.recompute(now_s - 1, now_s)
+    assert (code, "has not closed" in str(answer["reason"])) == (75, True), "the stream's own is still to come"
+    places = [TopicPartition(TELEMETRY.name, 0, 1)]
+    (deleted,) = AdminClient({"bootstrap.servers": job.bootstrap}).delete_records(places).values()
+    assert deleted.result(RECORDS_WITHIN_S).low_watermark == 1
+    code, answer = job.recompute(BEGIN_S, BEGIN_S + 300)
+    assert (code, "begin later" in str(answer["reason"])) == (65, True), "its readings are no longer all there"
 
 
 def test_another_table_of_rules_goes_on_with_the_state_of_the_one_before_it(job: StreamJob, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ HERE, THERE = Kafka("127.0.0.1:9092", "jobs", 30, 20), Kafka("kafka-1:9092,kafka
 
 def test_all_that_is_inserted_goes_by_one_statement_set() -> None:
     job = compose(HERE)
-    assert [insert.split()[2] for insert in job.inserts] == ["vehicle_alerts", "vehicle_metrics", "dead_letters"]
+    inserted = [insert.split()[2] for insert in job.inserts]
+    assert inserted == ["vehicle_alerts", "vehicle_metrics", "late_windows", "dead_letters"]
     assert all(declaration.startswith("CREATE TEMPORARY ") for declaration in job.declarations)
 
 

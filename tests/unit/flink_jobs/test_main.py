@@ -9,11 +9,15 @@ from threading import Event
 import pytest
 
 from flink_jobs import __main__ as program
+from flink_jobs import mender
 from flink_jobs.cluster import ClusterUnreachable
+from flink_jobs.history import HistoryGone, HistoryUnreachable
 from flink_jobs.keeper import GaveUp, StateLeftBehind, Submission, SubmissionFailed
+from flink_jobs.recompute import ClusterBusy, NotOutYet
 from flink_jobs.settings import InvalidSettings, Settings
 from flink_jobs.status import PortTaken
 from flink_jobs.submit import AlreadyThere, JarsMissing, StateUnfit
+from flink_jobs.timespans import InvalidSpan
 from flink_jobs.uids import SameName
 from pitwall import exits
 
@@ -88,6 +92,11 @@ def test_exit_codes_are_those_of_the_services() -> None:
         SameName: exits.EXIT_FAILED,
         StateLeftBehind: exits.EXIT_STATE,
         StateUnfit: exits.EXIT_STATE,
+        InvalidSpan: exits.EXIT_USAGE,
+        HistoryGone: mender.GONE,
+        HistoryUnreachable: exits.EXIT_MISSING,
+        NotOutYet: mender.NOT_OUT_YET,
+        ClusterBusy: mender.NOT_OUT_YET,
         ClusterUnreachable: exits.EXIT_MISSING,
         JarsMissing: exits.EXIT_MISSING,
         PortTaken: exits.EXIT_PORT_TAKEN,
@@ -95,9 +104,26 @@ def test_exit_codes_are_those_of_the_services() -> None:
     } == program.EXITS
 
 
-def test_it_imports_nothing_but_the_standard_library_and_the_domain(config: Path) -> None:
+@pytest.mark.parametrize(
+    ("ends", "reason"),
+    [
+        pytest.param([], "say --from and --to", id="nothing"),
+        pytest.param(["--from", "300"], "as often as each other", id="one end"),
+        pytest.param(["--from", "300", "--to", "noon"], "to: 'noon' is no time", id="no time"),
+    ],
+)
+def test_a_recompute_of_no_span_is_wrong_usage(
+    config: Path, capsys: pytest.CaptureFixture[str], ends: list[str], reason: str
+) -> None:
+    assert program.main(["--config", str(config), "recompute", *ends]) == exits.EXIT_USAGE
+    assert reason in json.loads(capsys.readouterr().out)["reason"]
+
+
+def test_it_imports_nothing_but_the_standard_library_the_domain_and_kafkas_client(config: Path) -> None:
     """As in its own environment: no site-packages. PyFlink is imported when a job is submitted, not before."""
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from flink_jobs.__main__ import main; "
+    client = "class Any(types.ModuleType):\n  def __getattr__(self, name): return type(name, (), {'__init__': print})\n"
+    code = f"import sys, types; sys.path.insert(0, {str(ROOT)!r})\n{client}"
+    code += "sys.modules['confluent_kafka'] = Any('confluent_kafka')\nfrom flink_jobs.__main__ import main\n"
     code += f"sys.exit(main(['--config', {str(config)!r}, 'sql']))"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -19,7 +19,7 @@ def load(tmp_path: Path, text: str, environment: dict[str, str] | None = None) -
 def test_a_file_needs_no_more_than_kafka_and_a_place_for_checkpoints(tmp_path: Path) -> None:
     settings = load(tmp_path, LEAST)
     assert settings == Settings("127.0.0.1:9092", "/data/checkpoints")
-    assert (settings.kafka.bootstrap, settings.kafka.idle_timeout_s) == ("127.0.0.1:9092", 30.0)
+    assert (settings.kafka.bootstrap, settings.kafka.idle_timeout_s) == ("127.0.0.1:9092", 5.0)
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:

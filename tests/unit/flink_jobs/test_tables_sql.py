@@ -45,6 +45,7 @@ def test_topics_go_by_the_names_that_the_services_use() -> None:
         kafka_topics.DEAD_LETTER.name,
         kafka_topics.STATUS_CHANGE.name,
         kafka_topics.REGISTRY.name,
+        kafka_topics.LATE_WINDOWS.name,
     ) == (
         tables_sql.TELEMETRY,
         tables_sql.ALERTS,
@@ -52,7 +53,13 @@ def test_topics_go_by_the_names_that_the_services_use() -> None:
         tables_sql.DEAD_LETTERS,
         tables_sql.STATUS_CHANGES,
         tables_sql.REGISTRY,
+        tables_sql.LATE_WINDOWS,
     )
+
+
+def test_there_is_one_order_of_late_windows() -> None:
+    """The offsets by which the keeper settles them are of one partition."""
+    assert kafka_topics.LATE_WINDOWS.partitions == 1
 
 
 def test_an_alert_has_every_field_of_the_record() -> None:
@@ -108,3 +115,26 @@ def test_metrics_are_written_in_transactions_of_the_jobs_own() -> None:
     made = tables_sql.metrics(KAFKA, metrics_sql.names())
     assert "'sink.delivery-guarantee' = 'exactly-once'" in made
     assert "'sink.transactional-id-prefix' = 'jobs'" in made
+
+
+def test_the_recompute_ends_no_transaction_of_the_stream() -> None:
+    made = tables_sql.metrics(KAFKA.apart(), metrics_sql.names())
+    assert "'sink.transactional-id-prefix' = 'jobs-recompute'" in made
+
+
+@pytest.mark.parametrize(
+    "made", [tables_sql.past_readings(KAFKA, QUANTITIES, 1_764), tables_sql.known_metrics(KAFKA, (), 1_764)]
+)
+def test_what_a_batch_reads_is_bounded_on_both_sides(made: str) -> None:
+    assert "'scan.startup.timestamp-millis' = '1764000'" in made
+    assert "'scan.bounded.mode' = 'latest-offset'" in made
+
+
+def test_a_batch_reads_what_is_committed_and_the_same_columns_that_are_written() -> None:
+    known = tables_sql.known_metrics(KAFKA, metrics_sql.names(), 0)
+    assert "'properties.isolation.level' = 'read_committed'" in known
+    assert columns(known) == columns(tables_sql.metrics(KAFKA, metrics_sql.names()))
+
+
+def test_a_batch_has_the_readings_of_the_stream() -> None:
+    assert columns(tables_sql.past_readings(KAFKA, QUANTITIES, 0)) == columns(tables_sql.readings(KAFKA, QUANTITIES))

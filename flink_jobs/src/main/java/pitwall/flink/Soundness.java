@@ -4,10 +4,11 @@ import java.io.Serializable;
 import java.util.List;
 import java.util.stream.IntStream;
 import org.apache.flink.table.data.RowData;
+import org.apache.flink.table.types.logical.LogicalTypeFamily;
 import org.apache.flink.table.types.logical.LogicalTypeRoot;
 import org.apache.flink.table.types.logical.RowType;
 
-/** What SQL takes for granted: required fields are there, numbers are finite, times fit into nanoseconds since 1970. */
+/** What SQL takes for granted: required fields are there and not empty, numbers are finite, times fit into nanoseconds since 1970. */
 final class Soundness implements Serializable {
     private static final long serialVersionUID = 1;
     private static final int NONE = -1;
@@ -15,6 +16,7 @@ final class Soundness implements Serializable {
 
     private final String[] columns;
     private final int[] required;
+    private final boolean[] isText;
     private final int[] numbers;
     private final int time;
 
@@ -26,16 +28,20 @@ final class Soundness implements Serializable {
         }
         this.columns = names.toArray(String[]::new);
         this.required = required.stream().mapToInt(names::indexOf).toArray();
+        this.isText = new boolean[columns.length];
+        for (int column = 0; column < columns.length; column++) {
+            isText[column] = type.getTypeAt(column).is(LogicalTypeFamily.CHARACTER_STRING);
+        }
         this.numbers = IntStream.range(0, columns.length)
                 .filter(column -> type.getTypeAt(column).is(LogicalTypeRoot.DOUBLE))
                 .toArray();
         this.time = time == null ? NONE : names.indexOf(time);
     }
 
-    /** The first required field that is absent; null where none is. */
+    /** The first required field that is absent, or says nothing; null where none is. The empty vehicle is the fleet. */
     String missing(RowData row) {
         for (int column : required) {
-            if (row.isNullAt(column)) {
+            if (row.isNullAt(column) || isText[column] && row.getString(column).toString().isEmpty()) {
                 return columns[column];
             }
         }

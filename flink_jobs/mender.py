@@ -1,0 +1,128 @@
+"""The keeper's other half: reads which windows lack late readings, and has them recomputed."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from confluent_kafka import OFFSET_STORED, Consumer, KafkaException, Message, TopicPartition
+
+from flink_jobs.apart import ApartFailed, run_apart
+from flink_jobs.history import consumer
+from flink_jobs.keeper import GaveUp
+from flink_jobs.mending import Mending
+from flink_jobs.metrics_sql import LONG_WINDOW_S
+from flink_jobs.recompute import Recomputed
+from flink_jobs.settings import Settings
+from flink_jobs.tables_sql import LATE_WINDOWS
+from flink_jobs.timespans import Span, rfc3339
+
+#: Exit codes of a recompute: the stream hasn't closed any of it, and its readings are no longer in Kafka.
+NOT_OUT_YET: Final = 75
+GONE: Final = 65
+
+#: Of the longest one: a day at three thousand readings a second.
+RECOMPUTE_TIMEOUT_S: Final = 3_600
+_POLL_S: Final = 0.5
+_ENDS_WITHIN_S: Final = 5
+_PLACE: Final = TopicPartition(LATE_WINDOWS, 0, OFFSET_STORED)
+
+
+class Mender:
+    """``recompute`` raises ApartFailed. Offsets are committed once what they announce is mended."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        mending: Mending,
+        recompute: Callable[[Sequence[Span]], Recomputed],
+        log: Callable[..., None],
+        ended: threading.Event,
+    ) -> None:
+        self._consumer, self.mending, self._recompute, self._log = consumer, mending, recompute, log
+        self._ended, self._committed = ended, -1
+        self._thread = threading.Thread(target=self._run, name="mender", daemon=True)
+
+    @classmethod
+    def of(cls, settings: Settings, config: Path, ended: threading.Event, log: Callable[..., None]) -> "Mender":
+        """As the keeper has it: each recompute is a process of its own."""
+
+        def recompute(spans: Sequence[Span]) -> Recomputed:
+            ends = [each for span in spans for each in ("--from", str(span.begin_s), "--to", str(span.end_s))]
+            said = json.loads(run_apart(config, ["recompute", *ends], ended, RECOMPUTE_TIMEOUT_S))
+            return Recomputed(said["windows_mended"], tuple(Span(**each) for each in said["spans"]))
+
+        mending = Mending(settings.mend_quiet_s, settings.mend_longest_s)
+        group = f"{settings.name}-mender"
+        return cls(consumer(settings.kafka_bootstrap, group), mending, recompute, log, ended)
+
+    def start(self) -> None:
+        """In a thread of its own, until the keeper's end: a recompute takes minutes."""
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raises GaveUp where the thread has ended by itself. Its last words are on standard error."""
+        if not self._thread.is_alive() and not self._ended.is_set():
+            raise GaveUp("late windows are no longer mended: see the error above")
+
+    def join(self) -> None:
+        self._thread.join(_ENDS_WITHIN_S)
+
+    def _run(self) -> None:
+        """What Kafka can't do now is tried again by its client."""
+        self._consumer.assign([_PLACE])
+        try:
+            while not self._ended.is_set():
+                self.look(self._consumer.poll(_POLL_S), time.monotonic())
+        finally:
+            self._consumer.close()
+
+    def look(self, message: Message | None, now_s: float) -> None:
+        """Takes up one record, or none; then does what is due."""
+        if message is not None and message.error() is None:
+            self._note(message, now_s)
+        if spans := self.mending.due(now_s):
+            self._mend(spans)
+        self._commit()
+
+    def _note(self, message: Message, now_s: float) -> None:
+        offset = message.offset() or 0
+        try:
+            told = json.loads(message.value() or b"")
+            self.mending.announced(int(told["window_start_s"]), offset, now_s)
+        except (ValueError, TypeError, KeyError) as error:
+            self._log("no late window", topic=LATE_WINDOWS, offset=offset, reason=repr(error))
+
+    def _mend(self, spans: Sequence[Span]) -> None:
+        began_s, mending = time.monotonic(), self.mending
+        try:
+            done = self._recompute(spans)
+        except ApartFailed as failure:
+            self._fail(failure)
+            return
+        mending.done(done.spans, done.windows_mended, began_s, time.monotonic())
+        self._log("recomputed", spans=[str(span) for span in done.spans], windows_mended=done.windows_mended)
+
+    def _fail(self, failure: ApartFailed) -> None:
+        if failure.code == GONE:
+            start_s = self.mending.give_up_oldest()
+            self._log("given up", window=f"{rfc3339(start_s)}, {LONG_WINDOW_S} s", reason=str(failure))
+        elif failure.code == NOT_OUT_YET:
+            self.mending.postponed(time.monotonic())
+            self._log("recompute postponed", reason=str(failure))
+        else:
+            self.mending.failed(time.monotonic())
+            self._log("recompute failed", reason=str(failure))
+
+    def _commit(self) -> None:
+        if self.mending.settled not in (0, self._committed):
+            place = TopicPartition(LATE_WINDOWS, 0, self.mending.settled)
+            try:
+                self._consumer.commit(offsets=[place], asynchronous=False)
+            except KafkaException as error:
+                # After a restart those are mended once more, which writes nothing.
+                self._log("offset not committed", reason=error.args[0].str())
+                return
+            self._committed = self.mending.settled

@@ -1,0 +1,113 @@
+"""When to recompute which windows: those that late readings were announced for, once their gap seems to have closed.
+
+An announcement speaks for the readings of its vehicle that come within ANNOUNCED_AGAIN_S after it, so a window is done
+with only where its last announcement was longer ago than that when the recompute began. Time is monotonic and passed
+in. Offsets are those of late-windows' one partition; what is not mended is never settled.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from flink_jobs.late_sql import ANNOUNCED_AGAIN_S
+from flink_jobs.metrics_sql import LONG_WINDOW_S
+from flink_jobs.timespans import MOST_SPAN_S, Span, merged, starts
+
+#: After a recompute that failed; doubled with each that fails after it.
+FIRST_RETRY_S: Final = 10.0
+LAST_RETRY_S: Final = 600.0
+#: Of one recompute.
+MOST_WINDOWS: Final = MOST_SPAN_S // LONG_WINDOW_S
+
+
+@dataclass(slots=True)
+class _Announced:
+    """offset: the first that isn't mended. When its announcements came, the first that may force a recompute."""
+
+    offset: int
+    first_s: float
+    last_s: float
+
+
+@dataclass(slots=True)
+class Mending:
+    """quiet_s: nothing was announced for so long, so the gap has closed. longest_s: no window waits longer for that."""
+
+    quiet_s: float
+    longest_s: float
+    announcements: int = 0
+    recomputes: int = 0
+    failures: int = 0
+    windows_mended: int = 0
+    windows_given_up: int = 0
+    _pending: dict[int, _Announced] = field(default_factory=dict)
+    _next_offset: int = 0
+    _failures_in_a_row: int = 0
+    _not_before_s: float = -math.inf
+
+    def __post_init__(self) -> None:
+        if not ANNOUNCED_AGAIN_S <= self.quiet_s <= self.longest_s:
+            raise ValueError(f"quiet_s {self.quiet_s:g} must be at least {ANNOUNCED_AGAIN_S}, and at most longest_s")
+
+    def announced(self, start_s: int, offset: int, now_s: float) -> None:
+        """A long window that is out, or will be, lacks readings. Raises ValueError where none begins there."""
+        self._next_offset = offset + 1
+        if start_s < 0 or start_s % LONG_WINDOW_S:
+            raise ValueError(f"no window of {LONG_WINDOW_S} s begins at {start_s}")
+        self.announcements += 1
+        self._pending.setdefault(start_s, _Announced(offset, now_s, now_s)).last_s = now_s
+
+    def due(self, now_s: float) -> list[Span]:
+        """What to recompute now, the oldest first; empty while it is better to wait."""
+        if not self._pending or now_s < self._not_before_s:
+            return []
+        is_quiet = now_s - max(each.last_s for each in self._pending.values()) >= self.quiet_s
+        if not is_quiet and now_s - min(each.first_s for each in self._pending.values()) < self.longest_s:
+            return []
+        return merged(sorted(self._pending)[:MOST_WINDOWS])
+
+    def done(self, spans: Iterable[Span], windows_mended: int, began_s: float, now_s: float) -> None:
+        """A recompute of these has ended that began then. What was due and isn't among them is tried again later."""
+        self.recomputes += 1
+        self.windows_mended += windows_mended
+        self._failures_in_a_row = 0
+        for start_s in starts(spans):
+            known = self._pending.get(start_s)
+            if known is not None and known.last_s + ANNOUNCED_AGAIN_S < began_s:
+                del self._pending[start_s]
+            elif known is not None:
+                known.first_s = now_s
+        self._not_before_s = now_s + FIRST_RETRY_S
+
+    def postponed(self, now_s: float) -> None:
+        """None of them is out yet."""
+        self._not_before_s = now_s + self.quiet_s
+
+    def failed(self, now_s: float) -> None:
+        self.failures += 1
+        self._not_before_s = now_s + min(FIRST_RETRY_S * 2.0**self._failures_in_a_row, LAST_RETRY_S)
+        self._failures_in_a_row += 1
+
+    def give_up_oldest(self) -> int:
+        """Its readings are gone. Returns where it began."""
+        oldest = min(self._pending)
+        del self._pending[oldest]
+        self.windows_given_up += 1
+        return oldest
+
+    @property
+    def settled(self) -> int:
+        """The offset up to which nothing is left to be mended."""
+        return min((each.offset for each in self._pending.values()), default=self._next_offset)
+
+    def samples(self) -> tuple[tuple[str, str, str, float], ...]:
+        """As flink_jobs.status.Sample has them."""
+        return (
+            ("late_windows_total", "counter", "Announcements of windows that lack late readings.", self.announcements),
+            ("unmended_windows", "gauge", "Windows of 5 minutes that were announced and wait.", len(self._pending)),
+            ("recomputes_total", "counter", "Recomputes of windows that have ended well.", self.recomputes),
+            ("failed_recomputes_total", "counter", "Recomputes that have failed; each is tried again.", self.failures),
+            ("mended_windows_total", "counter", "Windows that got a higher revision.", self.windows_mended),
+            ("given_up_windows_total", "counter", "Windows whose readings are gone.", self.windows_given_up),
+        )

@@ -1,0 +1,125 @@
+"""The mender with Kafka and recomputes that are made up."""
+
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from flink_jobs.apart import ApartFailed
+from flink_jobs.keeper import GaveUp
+from flink_jobs.mender import GONE, NOT_OUT_YET, Mender
+from flink_jobs.mending import Mending
+from flink_jobs.recompute import Recomputed
+from flink_jobs.timespans import Span
+
+
+@dataclass
+class Record:
+    told: bytes
+    at: int
+
+    def error(self) -> None:
+        return None
+
+    def value(self) -> bytes:
+        return self.told
+
+    def offset(self) -> int:
+        return self.at
+
+
+@dataclass
+class FakeConsumer:
+    committed: list[int] = field(default_factory=list)
+
+    def commit(self, offsets: Sequence[TopicPartition], asynchronous: bool) -> None:
+        assert asynchronous is False
+        self.committed += [place.offset for place in offsets]
+
+
+@dataclass
+class Recomputes:
+    """``answers``: what they come to, one after the other; the last one stays."""
+
+    answers: list[Recomputed | ApartFailed]
+    asked: list[list[Span]] = field(default_factory=list)
+
+    def __call__(self, spans: Sequence[Span]) -> Recomputed:
+        self.asked.append(list(spans))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, ApartFailed):
+            raise answer
+        return answer
+
+
+@dataclass
+class Rig:
+    recomputes: Recomputes
+    consumer: FakeConsumer = field(default_factory=FakeConsumer)
+    said: list[str] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        def log(event: str, **_: object) -> None:
+            self.said.append(event)
+
+        self.mender = Mender(self.consumer, Mending(10, 100), self.recomputes, log, self.ended)  # type: ignore[arg-type]
+
+    def announce(self, start_s: int, offset: int, now_s: float) -> None:
+        told = json.dumps({"vehicle_id": "T-1", "window_start_s": start_s, "window_length_s": 300})
+        self.mender.look(Record(told.encode(), offset), now_s)  # type: ignore[arg-type]
+
+
+#: In the past of every monotonic clock.
+LONG_AGO = -1e6
+DONE = Recomputed(3, (Span(300, 600),))
+
+
+def test_windows_are_recomputed_once_it_is_quiet_and_their_offsets_committed_then() -> None:
+    rig = Rig(Recomputes([DONE]))
+    rig.announce(300, 4, LONG_AGO)
+    assert (rig.recomputes.asked, rig.consumer.committed) == ([], [4])
+    rig.mender.look(None, LONG_AGO + 10)
+    assert rig.recomputes.asked == [[Span(300, 600)]]
+    assert (rig.consumer.committed, rig.mender.mending.windows_mended) == ([4, 5], 3)
+
+
+def test_what_failed_is_not_committed_and_tried_again_by_whoever_comes_next() -> None:
+    rig = Rig(Recomputes([ApartFailed(1, "no Kafka"), DONE]))
+    rig.announce(300, 4, LONG_AGO)
+    rig.mender.look(None, LONG_AGO + 10)
+    assert (rig.consumer.committed, rig.said, rig.mender.mending.failures) == ([4], ["recompute failed"], 1)
+
+
+def test_what_is_not_out_yet_is_no_failure() -> None:
+    rig = Rig(Recomputes([ApartFailed(NOT_OUT_YET, "not out")]))
+    rig.announce(300, 4, LONG_AGO)
+    rig.mender.look(None, LONG_AGO + 10)
+    assert (rig.consumer.committed, rig.said, rig.mender.mending.failures) == ([4], ["recompute postponed"], 0)
+
+
+def test_what_is_gone_is_given_up_loudly() -> None:
+    rig = Rig(Recomputes([ApartFailed(GONE, "deleted")]))
+    rig.announce(300, 4, LONG_AGO)
+    rig.mender.look(None, LONG_AGO + 10)
+    assert (rig.consumer.committed, rig.said, rig.mender.mending.windows_given_up) == ([4, 5], ["given up"], 1)
+
+
+@pytest.mark.parametrize("told", [b"", b"7", b"{}", b'{"window_start_s": "x"}', b'{"window_start_s": 7}', b"\xff"])
+def test_what_is_no_announcement_is_told_of_and_passed_over(told: bytes) -> None:
+    rig = Rig(Recomputes([DONE]))
+    rig.mender.look(Record(told, 4), LONG_AGO)  # type: ignore[arg-type]
+    rig.announce(300, 5, LONG_AGO)
+    rig.mender.look(None, LONG_AGO + 10)
+    assert (rig.said, rig.consumer.committed[-1]) == (["no late window", "recomputed"], 6)
+
+
+def test_a_mender_that_has_ended_by_itself_ends_its_keeper() -> None:
+    rig = Rig(Recomputes([DONE]))
+    with pytest.raises(GaveUp):
+        rig.mender.check()
+    rig.ended.set()
+    rig.mender.check()
