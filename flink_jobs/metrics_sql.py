@@ -179,7 +179,7 @@ def _further_sums(figures: Iterable[Figures]) -> list[str]:
 def _aggregates(figures: Figures) -> list[tuple[str, str]]:
     """(function, column) of what a window keeps."""
     kept = {
-        Statistic.AVERAGE: [("SUM", "sum"), ("COUNT", "count")],
+        Statistic.AVERAGE: [("SUM", "millionths"), ("COUNT", "count")],
         Statistic.MAXIMUM: [("MAX", "max")],
         Statistic.MINIMUM: [("MIN", "min")],
     }
@@ -201,5 +201,5 @@ FROM {windows.name}"""
 def _figure(quantity: str, statistic: Statistic) -> str:
     if statistic is Statistic.AVERAGE:
         count = f"CAST(NULLIF({quantity}_count, 0) AS DOUBLE)"
-        return f"CAST({quantity}_sum AS DOUBLE) / ({count} * {number(PARTS_PER_UNIT)})"
+        return f"CAST({quantity}_millionths AS DOUBLE) / ({count} * {number(PARTS_PER_UNIT)})"
     return f"{quantity}_{statistic}"

@@ -46,7 +46,7 @@ def test_windows_add_up_the_ones_below_them_and_the_fleets_the_vehicles() -> Non
         assert f"INTERVAL '{minutes}' MINUTES" in views[name]
         assert ("GROUP BY vehicle_id, " in views[name]) is not name.startswith("fleet_")
         if name != "short_windows":
-            for total in ("SUM(speed_kph_sum)", "SUM(speed_kph_count)", "MAX(speed_kph_max)", "SUM(reading_count)"):
+            for total in ("SUM(speed_kph_millionths)", "SUM(speed_kph_count)", "MAX(speed_kph_max)", "SUM(reading_count)"):
                 assert f"{total} AS" in views[name]
         assert f"FROM {name}" in views["windows"]
 
@@ -54,7 +54,7 @@ def test_windows_add_up_the_ones_below_them_and_the_fleets_the_vehicles() -> Non
 def test_no_sum_is_of_floating_point_numbers() -> None:
     for view in metrics_sql.views():
         for summed in re.findall(r"\bSUM\((.+)\) AS", view):
-            assert summed.startswith("CAST(FLOOR(") or re.fullmatch(r"\w+_(sum|count)", summed), summed
+            assert summed.startswith("CAST(FLOOR(") or re.fullmatch(r"\w+_(millionths|count)", summed), summed
 
 
 def test_a_value_that_can_not_be_is_none() -> None:
