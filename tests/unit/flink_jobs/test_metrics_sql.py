@@ -46,7 +46,12 @@ def test_windows_add_up_the_ones_below_them_and_the_fleets_the_vehicles() -> Non
         assert f"INTERVAL '{minutes}' MINUTES" in views[name]
         assert ("GROUP BY vehicle_id, " in views[name]) is not name.startswith("fleet_")
         if name != "short_windows":
-            for total in ("SUM(speed_kph_millionths)", "SUM(speed_kph_count)", "MAX(speed_kph_max)", "SUM(reading_count)"):
+            for total in (
+                "SUM(speed_kph_millionths)",
+                "SUM(speed_kph_count)",
+                "MAX(speed_kph_max)",
+                "SUM(reading_count)",
+            ):
                 assert f"{total} AS" in views[name]
         assert f"FROM {name}" in views["windows"]
 
