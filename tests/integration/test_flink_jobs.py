@@ -262,6 +262,44 @@ def test_after_a_killed_job_manager_alerts_and_windows_go_on_where_they_were(job
         assert_same(window, expected[key])
 
 
+def test_another_table_of_rules_goes_on_with_the_state_of_the_one_before_it(job: StreamJob, tmp_path: Path) -> None:
+    readings, upgraded = fleet(5, UPGRADE_BEGIN_S, 150, SECOND_BOOT), Event()
+    job.send(reading("UPGRADE-1", 1, UPGRADE_BEGIN_S, {"speed_kph": 99.0}))
+    job.flush()
+    alerts, windows = job.tail("vehicle-alerts"), job.tail("vehicle-metrics")
+    alerts.until("it is raised", lambda r: bool(alerts_of(r, "UPGRADE-1")))
+    before, submissions = job.version(), 1
+    traffic = Thread(target=_send_until, args=(job, readings, upgraded))
+    traffic.start()
+    try:
+        job.deploy(version(tmp_path, "lower", rules=LOWER_SPEED))
+        await_until("it is replaced", lambda: job.version() not in ("", before), STARTS_WITHIN_S, job.told)
+        job.await_running()
+    finally:
+        upgraded.set()
+        traffic.join()
+    assert job.submissions() == submissions
+    for sequence, speed_kph in enumerate((55.0, 47.0, 44.0), 2):
+        job.send(reading("UPGRADE-1", sequence, UPGRADE_BEGIN_S + 150, {"speed_kph": speed_kph}))
+    job.send(reading("UPGRADE-2", 1, UPGRADE_BEGIN_S + 150, {"speed_kph": 50.1}))
+    job.flush()
+    records = alerts.until("by the new limit", lambda r: bool(alerts_of(r, "UPGRADE-2")))
+    records = alerts.until("it is cleared", lambda r: len(alerts_of(r, "UPGRADE-1")) >= 2)
+    assert [(a.state, raised_by(a), a.sequence) for a in alerts_of(records, "UPGRADE-1")] == [
+        (RAISED, 1, 1),
+        (CLEARED, 1, 4),
+    ]
+    expected = {k: w for k, w in recomputed(readings).items() if k[1:] in _minutes(UPGRADE_BEGIN_S, 2)}
+
+    def minutes(records: list[Message]) -> list[tuple[Window, VehicleMetrics]]:
+        return [(k, w) for k, w in windows_in(records, "WINDOW") if k[1:] in _minutes(UPGRADE_BEGIN_S, 2)]
+
+    records = windows.until("all windows", lambda r: {k for k, _ in minutes(r)} >= set(expected))
+    assert len(minutes(records)) == len(expected)
+    for key, window in minutes(records):
+        assert_same(window, expected[key])
+
+
 def test_what_several_bring_one_after_the_other_after_a_gap_is_in_its_windows(job: StreamJob) -> None:
     begin_s = int(time.time()) // 60 * 60 - 300
     one, other = ([_cruising(n, begin_s + second) for second in range(110)] for n in ("ONE", "OTHER"))
@@ -332,44 +370,6 @@ def test_a_recompute_that_could_not_be_right_is_refused(job: StreamJob) -> None:
     assert deleted.result(RECORDS_WITHIN_S).low_watermark == 1
     code, answer = job.recompute(BEGIN_S, BEGIN_S + 300)
     assert (code, "begin later" in str(answer["reason"])) == (65, True), "its readings are no longer all there"
-
-
-def test_another_table_of_rules_goes_on_with_the_state_of_the_one_before_it(job: StreamJob, tmp_path: Path) -> None:
-    readings, upgraded = fleet(5, UPGRADE_BEGIN_S, 150, SECOND_BOOT), Event()
-    job.send(reading("UPGRADE-1", 1, UPGRADE_BEGIN_S, {"speed_kph": 99.0}))
-    job.flush()
-    alerts, windows = job.tail("vehicle-alerts"), job.tail("vehicle-metrics")
-    alerts.until("it is raised", lambda r: bool(alerts_of(r, "UPGRADE-1")))
-    before, submissions = job.version(), 1
-    traffic = Thread(target=_send_until, args=(job, readings, upgraded))
-    traffic.start()
-    try:
-        job.deploy(version(tmp_path, "lower", rules=LOWER_SPEED))
-        await_until("it is replaced", lambda: job.version() not in ("", before), STARTS_WITHIN_S, job.told)
-        job.await_running()
-    finally:
-        upgraded.set()
-        traffic.join()
-    assert job.submissions() == submissions
-    for sequence, speed_kph in enumerate((55.0, 47.0, 44.0), 2):
-        job.send(reading("UPGRADE-1", sequence, UPGRADE_BEGIN_S + 150, {"speed_kph": speed_kph}))
-    job.send(reading("UPGRADE-2", 1, UPGRADE_BEGIN_S + 150, {"speed_kph": 50.1}))
-    job.flush()
-    records = alerts.until("by the new limit", lambda r: bool(alerts_of(r, "UPGRADE-2")))
-    records = alerts.until("it is cleared", lambda r: len(alerts_of(r, "UPGRADE-1")) >= 2)
-    assert [(a.state, raised_by(a), a.sequence) for a in alerts_of(records, "UPGRADE-1")] == [
-        (RAISED, 1, 1),
-        (CLEARED, 1, 4),
-    ]
-    expected = {k: w for k, w in recomputed(readings).items() if k[1:] in _minutes(UPGRADE_BEGIN_S, 2)}
-
-    def minutes(records: list[Message]) -> list[tuple[Window, VehicleMetrics]]:
-        return [(k, w) for k, w in windows_in(records, "WINDOW") if k[1:] in _minutes(UPGRADE_BEGIN_S, 2)]
-
-    records = windows.until("all windows", lambda r: {k for k, _ in minutes(r)} >= set(expected))
-    assert len(minutes(records)) == len(expected)
-    for key, window in minutes(records):
-        assert_same(window, expected[key])
 
 
 def test_state_that_has_no_place_any_more_is_named_and_goes_only_when_people_say_so(
