@@ -133,3 +133,8 @@ def test_a_job_is_cancelled_and_has_ended_then(cluster: Cluster, monkeypatch: py
 def test_the_time_of_the_newest_checkpoint(cluster: Cluster, latest: object, at_s: float) -> None:
     ANSWERS["/jobs/a/checkpoints"] = (200, json.dumps({"latest": latest}).encode())
     assert cluster.checkpointed_s("a") == at_s
+
+
+def test_free_slots_are_those_of_all_task_managers(cluster: Cluster) -> None:
+    ANSWERS["/overview"] = (200, b'{"taskmanagers": 2, "slots-total": 8, "slots-available": 5}')
+    assert cluster.free_slots() == 5
