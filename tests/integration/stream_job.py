@@ -184,11 +184,12 @@ class StreamJob:
         self.keeper = _start_keeper(self.config, self.stack.places.logs / KEEPER_LOG, code, self.environment)
 
     def run_by_hand(self, code: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """python -m flink_jobs, of that version."""
+        """python -m flink_jobs, of that version: Python looks for code where it is started before it looks there."""
         command, environment = _command(self.config, code, self.environment)
         return subprocess.run(
             [*command, *arguments],
             env=environment,
+            cwd=self.config.parent,
             capture_output=True,
             text=True,
             check=False,
