@@ -392,7 +392,7 @@ def test_state_that_has_no_place_any_more_is_named_and_goes_only_when_people_say
     done = job.run_by_hand(code, "upgrade", *(word for name in lost for word in ("--without", name)))
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["replaced"] in before
-    job.send(reading("UPGRADE-3", 2, UPGRADE_BEGIN_S + 201, {"speed_kph": 10.0}))
+    job.send(reading("UPGRADE-3", 2, UPGRADE_BEGIN_S + 260, {"speed_kph": 10.0}))
     job.flush()
     records = alerts.until("it is cleared", lambda r: len(alerts_of(r, "UPGRADE-3")) >= 2)
     assert [(a.state, raised_by(a)) for a in alerts_of(records, "UPGRADE-3")] == [(RAISED, 1), (CLEARED, 1)]
@@ -418,7 +418,7 @@ def test_a_version_that_fails_is_given_up_loudly_and_the_one_before_goes_on_from
     assert "/ by zero" in str(last["reason"])
     job.deploy(CHECKOUT)
     job.await_running()
-    job.send(reading("UPGRADE-4", 2, UPGRADE_BEGIN_S + 302, {"speed_kph": 10.0}))
+    job.send(reading("UPGRADE-4", 2, UPGRADE_BEGIN_S + 360, {"speed_kph": 10.0}))
     job.flush()
     records = alerts.until("it is cleared", lambda r: len(steps_of(r, "UPGRADE-4")) >= 2)
     assert [(a.state, raised_by(a)) for a in steps_of(records, "UPGRADE-4")] == [(RAISED, 1), (CLEARED, 1)]

@@ -48,7 +48,7 @@ def _raise(job: StreamJob, vehicle: str) -> None:
 
 def _cleared(job: StreamJob, vehicle: str, at_kph: float) -> bool:
     """By the alert that was raised before."""
-    job.send(reading(vehicle, 2, BEGIN_S + 1, {"speed_kph": at_kph}))
+    job.send(reading(vehicle, 2, BEGIN_S + 60, {"speed_kph": at_kph}))
     job.flush()
     records = job.tail("vehicle-alerts").until("it is cleared", lambda r: len(steps_of(r, vehicle)) >= 2)
     return [(a.state, raised_by(a)) for a in steps_of(records, vehicle)] == [(RAISED, 1), (CLEARED, 1)]
