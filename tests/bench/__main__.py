@@ -2,8 +2,8 @@
 
 First the line alone, then with all of the picture beside it: that is where the stop path must notice nothing. Last a
 stop of a whole fleet, what it costs to keep a large one permitted, how soon it is back after a kill of all gateways,
-what healthy vehicles notice of badly behaved ones, what one vehicle's agent costs, and telemetry as much as one gateway
-takes.
+what healthy vehicles notice of badly behaved ones, what one vehicle's agent costs, telemetry as much as one gateway
+takes, and the stream jobs on a topic full of it.
 """
 
 import sys
@@ -20,6 +20,7 @@ from tests.bench import (
     vehicle_agent,
 )
 from tests.bench.figures import publish
+from tests.bench.streams import __main__ as streams
 from tests.bench.telemetry import __main__ as telemetry
 from tests.integration.stacks import RunningStack, running
 
@@ -44,6 +45,7 @@ def main() -> int:
     hostile.run()
     vehicle_agent.run()
     telemetry.run()
+    streams.run()
     return 0
 
 

@@ -1,0 +1,1 @@
+"""What the stream jobs take and cost, beside the same in Python."""
