@@ -1,0 +1,1 @@
+"""The stream jobs killed underneath, and fed by vehicles that are silent or late."""
