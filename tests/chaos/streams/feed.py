@@ -33,10 +33,11 @@ class Feed(threading.Thread):
         self.sent = 0
 
     def run(self) -> None:
-        began_s, count = time.monotonic(), 0
+        began_s, began_ns, count = time.monotonic(), time.time_ns(), 0
         while not self._ended.wait(_TICK_S):
             while count < (time.monotonic() - began_s) * self._per_s:
-                self._next(self._vehicle_ids[count % len(self._vehicle_ids)], count // len(self._vehicle_ids))
+                turn, vehicle = divmod(count, len(self._vehicle_ids))
+                self._next(self._vehicle_ids[vehicle], turn, began_ns + round(count * 1e9 / self._per_s))
                 count += 1
             self._producer.poll(0)
 
@@ -48,9 +49,9 @@ class Feed(threading.Thread):
             self._send(reading)
         assert self._producer.flush(60) == 0
 
-    def _next(self, vehicle_id: str, turn: int) -> None:
+    def _next(self, vehicle_id: str, turn: int, at_ns: int) -> None:
         """Some are held back until after the vehicle's next one, some come twice."""
-        reading = self._made(vehicle_id, turn)
+        reading = self._made(vehicle_id, turn, at_ns)
         if vehicle_id not in self._held_back and self._choose.random() < SWAPPED:
             self._held_back[vehicle_id] = reading
             return
@@ -60,9 +61,10 @@ class Feed(threading.Thread):
         if vehicle_id in self._held_back:
             self._send(self._held_back.pop(vehicle_id))
 
-    def _made(self, vehicle_id: str, turn: int) -> Reading:
+    def _made(self, vehicle_id: str, turn: int, at_ns: int) -> Reading:
+        """Sampled when it was due, as a sensor does, also where this process was held up."""
         reading = Reading(vehicle_id=vehicle_id, boot_epoch=self._boot_epoch, sequence=turn + 1)
-        reading.event_time.FromNanoseconds(time.time_ns())
+        reading.event_time.FromNanoseconds(at_ns)
         fast = (turn + hash_of(vehicle_id)) // SPELL % 2
         reading.speed_kph = (_FAST_KPH if fast else _SLOW_KPH) + self._choose.uniform(-2, 2)
         reading.payload_tons = self._choose.uniform(0, 280)
