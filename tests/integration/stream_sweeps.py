@@ -12,7 +12,7 @@ from haul.telemetry.v1.telemetry_pb2 import Reading
 
 #: Seconds since 1970 at which the tests' time begins: a whole five minutes, long enough ago.
 BEGIN_S = int(time.time()) // 300 * 300 - 7_200
-FIRST_BOOT, SECOND_BOOT = 1_763_000_000_000, 1_763_000_100_000
+FIRST_BOOT, SECOND_BOOT, THIRD_BOOT = 1_763_000_000_000, 1_763_000_100_000, 1_763_000_200_000
 WARNING, CRITICAL = AlertSeverity.ALERT_SEVERITY_WARNING, AlertSeverity.ALERT_SEVERITY_CRITICAL
 RAISED, CLEARED = AlertState.ALERT_STATE_RAISED, AlertState.ALERT_STATE_CLEARED
 

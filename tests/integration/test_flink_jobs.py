@@ -34,6 +34,7 @@ from tests.integration.stream_sweeps import (
     RAISED,
     SECOND_BOOT,
     SWEEPS,
+    THIRD_BOOT,
     WHEELS,
     alerts_of,
     check_step,
@@ -244,7 +245,7 @@ def test_after_a_killed_job_manager_alerts_and_windows_go_on_where_they_were(job
     job.await_running()
     for each in [*before[-20:], *after]:
         job.send(each)
-    job.send(reading("SURVIVOR-1", 2, KILL_BEGIN_S + 1, {"speed_kph": 12.0}))
+    job.send(reading("SURVIVOR-1", 2, KILL_BEGIN_S + 60, {"speed_kph": 12.0}))
     job.flush()
     records = alerts.until("it is cleared", lambda r: CLEARED in {a.state for a in alerts_of(r, "SURVIVOR-1")})
     raised, cleared = steps_of(records, "SURVIVOR-1")
@@ -263,7 +264,7 @@ def test_after_a_killed_job_manager_alerts_and_windows_go_on_where_they_were(job
 
 
 def test_another_table_of_rules_goes_on_with_the_state_of_the_one_before_it(job: StreamJob, tmp_path: Path) -> None:
-    readings, upgraded = fleet(5, UPGRADE_BEGIN_S, 150, SECOND_BOOT), Event()
+    readings, upgraded = fleet(5, UPGRADE_BEGIN_S, 150, THIRD_BOOT), Event()
     job.send(reading("UPGRADE-1", 1, UPGRADE_BEGIN_S, {"speed_kph": 99.0}))
     job.flush()
     alerts, windows = job.tail("vehicle-alerts"), job.tail("vehicle-metrics")
@@ -366,7 +367,8 @@ def test_a_recompute_that_could_not_be_right_is_refused(job: StreamJob) -> None:
     code, answer = job.recompute(now_s - 1, now_s)
     assert (code, "has not closed" in str(answer["reason"])) == (75, True), "the stream's own is still to come"
     places = [TopicPartition(TELEMETRY.name, 0, 1)]
-    (deleted,) = AdminClient({"bootstrap.servers": job.bootstrap}).delete_records(places).values()
+    admin = AdminClient({"bootstrap.servers": job.bootstrap})
+    (deleted,) = admin.delete_records(places).values()
     assert deleted.result(RECORDS_WITHIN_S).low_watermark == 1
     code, answer = job.recompute(BEGIN_S, BEGIN_S + 300)
     assert (code, "begin later" in str(answer["reason"])) == (65, True), "its readings are no longer all there"
