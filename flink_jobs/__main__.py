@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from flink_jobs.apart import ApartFailed, run_apart
+from flink_jobs.checkpoints import StateGone
 from flink_jobs.cluster import Cluster, ClusterUnreachable
 from flink_jobs.history import HistoryGone, HistoryUnreachable
 from flink_jobs.job import compose
@@ -38,6 +39,7 @@ EXITS: Final[dict[type[Exception], int]] = {
     AlreadyThere: 1,
     SameName: 1,
     InvalidSpan: 2,
+    StateGone: 1,
     StateLeftBehind: 65,
     HistoryGone: GONE,
     HistoryUnreachable: 69,

@@ -23,6 +23,10 @@ _CHECKPOINT: Final = re.compile(r"chk-(\d+)")
 _SAVEPOINT: Final = "savepoint-"
 
 
+class StateGone(Exception):
+    """Names the state that was there a moment ago."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What is in a folder. modified_ms: since 1970; S3 tells whole seconds, and nothing of folders."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flink_jobs import plans, uids
-from flink_jobs.checkpoints import Entry, State
+from flink_jobs.checkpoints import Entry, State, StateGone
 from flink_jobs.job import Job
 
 
@@ -41,7 +41,10 @@ class Client:
         return self._read(plan) or self._made(plan, job)
 
     def unfit(self, graph: Any, state: State) -> list[str]:
-        """Operators that have something in ``state`` and no place in ``graph``, as people call them, each once."""
+        """Operators that have something in ``state`` and no place in ``graph``, as people call them, each once.
+
+        Raises StateGone.
+        """
         kept = {
             pair.getUserDefinedOperatorID().orElse(pair.getGeneratedOperatorID()).toString()
             for vertex in graph.getVerticesAsArray()
@@ -84,7 +87,7 @@ class Client:
         try:
             found = path.getFileSystem().listStatus(path)
         except Py4JJavaError as error:
-            if error.java_exception.getClass().getName() == "java.io.FileNotFoundException":
+            if _is_missing(error):
                 return []
             raise
         return [Entry(e.getPath().getName(), bool(e.isDir()), int(e.getModificationTime())) for e in found or ()]
@@ -95,9 +98,16 @@ class Client:
         doomed.getFileSystem().delete(doomed, True)
 
     def _operators(self, state: State) -> list[Any]:
+        from py4j.protocol import Py4JJavaError
+
         runtime = self.java.org.apache.flink.runtime
         storage = runtime.state.filesystem.AbstractFsCheckpointStorageAccess
-        metadata = storage.resolveCheckpointPointer(state.folder).getMetadataHandle().openInputStream()
+        try:
+            metadata = storage.resolveCheckpointPointer(state.folder).getMetadataHandle().openInputStream()
+        except Py4JJavaError as error:
+            if _is_missing(error):
+                raise StateGone(f"{state.folder} was removed meanwhile") from error
+            raise
         read = self.java.java.io.DataInputStream(metadata)
         try:
             found = runtime.checkpoint.Checkpoints.loadCheckpointMetadata(read, self._loader(), state.folder)
@@ -138,6 +148,10 @@ class Client:
     def _loader(self) -> Any:
         """Of Flink's classes, and of ours once the jars are among the settings of an environment."""
         return self.java.Thread.currentThread().getContextClassLoader()
+
+
+def _is_missing(error: Any) -> bool:
+    return bool(error.java_exception.getClass().getName() == "java.io.FileNotFoundException")
 
 
 def _has_something(operator: Any) -> bool:

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from fcntl import LOCK_EX, flock
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from flink_jobs import checkpoints, plans
-from flink_jobs.checkpoints import State
+from flink_jobs.checkpoints import State, StateGone
 from flink_jobs.client import Client
 from flink_jobs.cluster import Cluster, NotStopped, RunningJob
 from flink_jobs.job import PLANNING, compose
@@ -23,6 +23,8 @@ _PLANNED_BY: Final = (_FOLDER / "requirements.lock", _FOLDER / "uids.py")
 #: A checkpoint that takes longer is given up. So many in a row may be, while Kafka is away, before the job restarts.
 _CHECKPOINT_TIMEOUT_S: Final = 60
 _TOLERATED_CHECKPOINTS: Final = 10
+#: So often the newest state is looked for, while a job that runs makes newer ones and removes those before.
+_READS_OF_STATE: Final = 5
 
 
 class JarsMissing(Exception):
@@ -104,12 +106,11 @@ def submit(settings: Settings, *, without: Collection[str] = (), without_state: 
         version, job, chosen = fingerprint(settings), compose(settings.kafka), configuration(settings)
         flink = Client.start(chosen)
         graph = flink.planned(plans.place(settings.local_folder, version, str(job), chosen, _made_with()), job)
-        known = checkpoints.states(flink, settings.checkpoint_url)
-        if known and not without_state:
-            _refuse_unfit(known[0], flink.unfit(graph, known[0]), without)
+        if not without_state:
+            _check_fit(flink, graph, settings.checkpoint_url, without)
         if old is not None:
             _stop(cluster, old, settings.checkpoint_url)
-            known = checkpoints.states(flink, settings.checkpoint_url)
+        known = checkpoints.states(flink, settings.checkpoint_url)
         kept = checkpoints.remove_old(flink, settings.checkpoint_url, version, known)
         plans.remove_old(settings.local_folder, kept)
         state = known[0] if known and not without_state else None
@@ -124,6 +125,21 @@ def _to_replace(jobs: list[RunningJob], settings: Settings) -> RunningJob | None
         if job.name == job_name(settings) or len(active) > 1:
             raise AlreadyThere(f"job {job.job_id} is there already, called {job.name}")
     return active[0] if active else None
+
+
+def _check_fit(flink: Client, graph: Any, checkpoint_url: str, without: Collection[str]) -> None:
+    """Of the newest state. A job that runs removes it as soon as there is a newer one: then that is read."""
+    for left in reversed(range(_READS_OF_STATE)):
+        known = checkpoints.states(flink, checkpoint_url)
+        if not known:
+            return
+        try:
+            _refuse_unfit(known[0], flink.unfit(graph, known[0]), without)
+        except StateGone:
+            if not left:
+                raise
+        else:
+            return
 
 
 def _refuse_unfit(state: State, unfit: Collection[str], without: Collection[str]) -> None:

@@ -374,6 +374,7 @@ def test_a_recompute_that_could_not_be_right_is_refused(job: StreamJob) -> None:
     assert (code, "begin later" in str(answer["reason"])) == (65, True), "its readings are no longer all there"
 
 
+@pytest.mark.chaos
 def test_state_that_has_no_place_any_more_is_named_and_goes_only_when_people_say_so(
     job: StreamJob, tmp_path: Path
 ) -> None:

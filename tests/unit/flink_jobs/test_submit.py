@@ -8,7 +8,7 @@ from threading import Event, Thread
 import pytest
 
 from flink_jobs import submit
-from flink_jobs.checkpoints import Entry, State
+from flink_jobs.checkpoints import Entry, State, StateGone
 from flink_jobs.client import Client
 from flink_jobs.cluster import Cluster, NotStopped, RunningJob
 from flink_jobs.job import Job
@@ -43,12 +43,17 @@ class FakeFlink:
 
     def __init__(self) -> None:
         self.unfit_names: list[str] = []
+        #: So many reads of state find that the job has removed it.
+        self.gone = 0
         self.submitted: list[tuple[Path, str | None, bool]] = []
 
     def planned(self, plan: Path, job: Job) -> Path:
         return plan
 
     def unfit(self, graph: Path, state: State) -> list[str]:
+        if self.gone:
+            self.gone -= 1
+            raise StateGone(state.folder)
         return self.unfit_names
 
     def listed(self, folder: str) -> list[Entry]:
@@ -148,6 +153,23 @@ def test_state_without_a_place_is_named_and_the_older_version_runs_on(site: Site
         submit.submit(site.settings, without=["windows of 5 min"])
     assert f"{OLD}/{'b' * 32}/chk-7 holds what this version has no place for: windows of 1 min." in str(refused.value)
     assert "upgrade --without 'windows of 1 min' --without 'windows of 5 min'`" in str(refused.value)
+    assert (site.stopped, site.flink.submitted) == ([], [])
+
+
+@pytest.mark.parametrize("gone", [1, 4])
+def test_state_that_the_older_version_removes_meanwhile_is_looked_for_anew(site: Site, gone: int) -> None:
+    site.jobs, site.flink.gone, site.flink.unfit_names = [running()], gone, ["windows of 1 min"]
+    site.state(f"{OLD}/{'b' * 32}/chk-7")
+    with pytest.raises(submit.StateUnfit):
+        submit.submit(site.settings)
+    assert site.stopped == []
+
+
+def test_state_that_is_removed_again_and_again_ends_the_upgrade_and_not_the_older_version(site: Site) -> None:
+    site.jobs, site.flink.gone = [running()], 99
+    site.state(f"{OLD}/{'b' * 32}/chk-7")
+    with pytest.raises(StateGone):
+        submit.submit(site.settings)
     assert (site.stopped, site.flink.submitted) == ([], [])
 
 
