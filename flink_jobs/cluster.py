@@ -64,7 +64,9 @@ class Cluster:
 
     def cause_of_failure(self, job_id: str) -> str:
         """What Flink names as the cause, the innermost exception first. Raises ClusterUnreachable."""
-        text = str(self._get(f"/jobs/{job_id}/exceptions").get("root-exception") or "Flink names no cause")
+        failures = self._get(f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]
+        latest = max(failures, key=lambda failure: failure["timestamp"], default=None)
+        text = str(latest["stacktrace"]) if latest else "Flink names no cause"
         causes = [line for line in text.splitlines() if line.startswith("Caused by:")]
         return (causes[-1] if causes else text)[:_LONGEST_CAUSE]
 

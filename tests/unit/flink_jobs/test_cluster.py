@@ -54,15 +54,22 @@ def test_jobs_are_read_with_their_tasks(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "cause"),
+    ("texts", "cause"),
     [
-        ("org.X: it\n\tat a\nCaused by: org.Y: deeper\n\tat b\nCaused by: org.Z: deepest", "Caused by: org.Z: deepest"),
-        ("org.X: alone", "org.X: alone"),
-        (None, "Flink names no cause"),
+        (
+            ["org.X: it\n\tat a\nCaused by: org.Y: deeper\n\tat b\nCaused by: org.Z: deepest"],
+            "Caused by: org.Z: deepest",
+        ),
+        (["org.X: alone"], "org.X: alone"),
+        (["org.X: before", "org.Y: last"], "org.Y: last"),
+        ([], "Flink names no cause"),
     ],
 )
-def test_the_cause_of_a_failure_is_the_innermost_one(cluster: Cluster, text: str | None, cause: str) -> None:
-    ANSWERS["/jobs/a/exceptions"] = (200, json.dumps({"root-exception": text}).encode())
+def test_the_cause_of_a_failure_is_the_innermost_one_of_the_last(
+    cluster: Cluster, texts: list[str], cause: str
+) -> None:
+    entries = [{"timestamp": at, "stacktrace": text} for at, text in enumerate(texts)]
+    ANSWERS["/jobs/a/exceptions"] = (200, json.dumps({"exceptionHistory": {"entries": entries}}).encode())
     assert cluster.cause_of_failure("a") == cause
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from flink_jobs import __main__ as program
 from flink_jobs import mender
+from flink_jobs.checkpoints import StateGone
 from flink_jobs.cluster import ClusterUnreachable
 from flink_jobs.history import HistoryGone, HistoryUnreachable
 from flink_jobs.keeper import GaveUp, StateLeftBehind, Submission, SubmissionFailed
@@ -90,6 +91,7 @@ def test_exit_codes_are_those_of_the_services() -> None:
         GaveUp: exits.EXIT_FAILED,
         AlreadyThere: exits.EXIT_FAILED,
         SameName: exits.EXIT_FAILED,
+        StateGone: exits.EXIT_FAILED,
         StateLeftBehind: exits.EXIT_STATE,
         StateUnfit: exits.EXIT_STATE,
         InvalidSpan: exits.EXIT_USAGE,
