@@ -58,6 +58,9 @@ from tests.support.alert_judge import Step, judged, step_of
 
 pytestmark = pytest.mark.timeout(400)
 
+#: The new version is planned, and the old one stopped with a savepoint, before it starts.
+UPGRADED_WITHIN_S = 2 * STARTS_WITHIN_S
+
 WINDOWS_BEGIN_S = BEGIN_S + 1_200
 KILL_BEGIN_S = BEGIN_S + 3_600
 UPGRADE_BEGIN_S = BEGIN_S + 5_400
@@ -274,7 +277,7 @@ def test_another_table_of_rules_goes_on_with_the_state_of_the_one_before_it(job:
     traffic.start()
     try:
         job.deploy(version(tmp_path, "lower", rules=LOWER_SPEED))
-        await_until("it is replaced", lambda: job.version() not in ("", before), STARTS_WITHIN_S, job.told)
+        await_until("it is replaced", lambda: job.version() not in ("", before), UPGRADED_WITHIN_S, job.told)
         job.await_running()
     finally:
         upgraded.set()
