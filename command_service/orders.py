@@ -43,7 +43,7 @@ class TooManyOrders(Exception):
 
 @dataclass(slots=True)
 class OrderEntry:
-    """One order. `outcomes` has None for a target that is on its way."""
+    """One order. `outcomes` has None for a target that is on its way; of those `retold`, a peer has said what it is."""
 
     order: Order
     etags: Mapping[str, MotionEtag]
@@ -51,6 +51,7 @@ class OrderEntry:
     gives_up_s: float
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     waiting: set[str] = field(default_factory=set)
+    retold: set[str] = field(default_factory=set)
 
     @property
     def done(self) -> bool:
@@ -103,13 +104,18 @@ class OrderBook:
         return OrderRecorded(order, now_ns, tuple(entry.outcomes.values()))
 
     def answered(self, request_id: str, vehicle_id: str, outcome: OrderOutcome, event_ns: int) -> OrderRecorded | None:
-        """A vehicle's word, or its gateway's. None where it is no news."""
+        """A vehicle's word, or its gateway's. None where it is no news.
+
+        What a vehicle has measured is recorded by all who hear it from there, also where a peer was faster to tell.
+        """
         entry = self._entries.get(request_id)
         if entry is None or vehicle_id not in entry.outcomes:
             return None
         known = entry.outcomes[vehicle_id].outcome
-        if known is not None and not _better(outcome, known):
+        is_evidence = vehicle_id in entry.retold and outcome.reaction is not None
+        if known is not None and not _better(outcome, known) and not is_evidence:
             return None
+        entry.retold.discard(vehicle_id)
         return self._end(entry, [vehicle_id], outcome, event_ns)
 
     def broke(self, vehicle_id: str, now_ns: int) -> list[OrderRecorded]:
@@ -140,11 +146,18 @@ class OrderBook:
         Of one that is known here, only what vehicles have said: that the peer could not reach one, or does not know
         what became of it, is no answer to what may have been sent from here.
         """
-        if record.order.request_id not in self._entries:
+        entry = self._entries.get(record.order.request_id)
+        if entry is None:
             self.restore(record, now_ns)
+            entry = self._entries[record.order.request_id]
+            entry.retold |= entry.outcomes.keys()
         for one in record.outcomes:
-            if one.outcome is not None and one.outcome.result in VEHICLES_OWN:
-                self.answered(record.order.request_id, one.vehicle_id, one.outcome, one.event_ns)
+            if one.outcome is None or one.outcome.result not in VEHICLES_OWN or one.vehicle_id not in entry.outcomes:
+                continue
+            known = entry.outcomes[one.vehicle_id].outcome
+            if known is None or _better(one.outcome, known):
+                self._end(entry, [one.vehicle_id], one.outcome, one.event_ns)
+                entry.retold.add(one.vehicle_id)
 
     def _end(
         self, entry: OrderEntry, vehicle_ids: Iterable[str], outcome: OrderOutcome, event_ns: int

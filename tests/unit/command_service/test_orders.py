@@ -194,6 +194,21 @@ def told(*outcomes: Outcome) -> OrderRecorded:
     return OrderRecorded(order(), NS, outcomes)
 
 
+@pytest.mark.parametrize("known_before", [True, False], ids=["known here", "first heard of from the peer"])
+def test_what_a_vehicle_has_measured_is_recorded_here_too_where_a_peer_was_faster_to_tell(known_before: bool) -> None:
+    book = OrderBook()
+    if known_before:
+        book.learn(told(Outcome("A", None)), NS)
+    book.learn(told(Outcome("A", MEASURED, NS + 1)), NS)
+    book.learn(told(Outcome("A", MEASURED, NS + 1)), NS)
+    recorded = book.answered("q", "A", MEASURED, NS + 2)
+    assert recorded is not None
+    assert recorded.outcomes == (Outcome("A", MEASURED, NS + 2),)
+    assert book.answered("q", "A", MEASURED, NS + 3) is None, "once"
+    book.learn(told(Outcome("A", MEASURED, NS + 1)), NS)
+    assert book.answered("q", "A", MEASURED, NS + 3) is None, "whoever has it is told nothing new by a peer"
+
+
 def test_a_repeat_is_answered_as_the_peer_that_had_it_first_has_answered() -> None:
     book = OrderBook()
     book.learn(told(Outcome("A", None), Outcome("B", AWAY, NS), Outcome("C", STRANGER, NS)), NS)
