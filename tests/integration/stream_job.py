@@ -131,13 +131,13 @@ class StreamJob:
         return f"the keeper's health: {health}\nFlink's jobs: {jobs}\nthe keeper's log ends:\n{log}"
 
     def job_ids(self) -> list[str]:
-        """Of those that run. Flink remembers what it ran before, too."""
+        """Of those that run, but for a recompute. Flink remembers what it ran before, too."""
         return [job["jid"] for job in self._running()]
 
     def _running(self) -> list[dict[str, str]]:
         jobs: object = self.flink("/jobs/overview")["jobs"]
         assert isinstance(jobs, list)
-        return [job for job in jobs if job["state"] == "RUNNING"]
+        return [job for job in jobs if job["state"] == "RUNNING" and "recompute" not in job["name"]]
 
     def failures(self) -> object:
         """Of the job's tasks, since it was submitted; each made it restart."""
