@@ -336,6 +336,7 @@ def _await_time(job: StreamJob, at_s: int) -> None:
     job.await_checkpoint()
 
 
+@pytest.mark.chaos
 def test_late_readings_come_as_a_second_revision_by_themselves_and_all_windows_are_right_then(job: StreamJob) -> None:
     before, begin_s = job.flink_metric("numLateRecordsDropped"), BEGIN_S - 600
     late = [reading("LATE-001", n, begin_s + 40 + n, {"speed_kph": 50 + n / 7}) for n in range(1, 41)]
