@@ -113,7 +113,7 @@ class OrderBook:
             return None
         known = entry.outcomes[vehicle_id].outcome
         is_evidence = vehicle_id in entry.retold and outcome.reaction is not None
-        if known is not None and not _better(outcome, known) and not is_evidence:
+        if not _better(outcome, known) and not is_evidence:
             return None
         entry.retold.discard(vehicle_id)
         return self._end(entry, [vehicle_id], outcome, event_ns)
@@ -154,8 +154,7 @@ class OrderBook:
         for one in record.outcomes:
             if one.outcome is None or one.outcome.result not in VEHICLES_OWN or one.vehicle_id not in entry.outcomes:
                 continue
-            known = entry.outcomes[one.vehicle_id].outcome
-            if known is None or _better(one.outcome, known):
+            if _better(one.outcome, entry.outcomes[one.vehicle_id].outcome):
                 self._end(entry, [one.vehicle_id], one.outcome, one.event_ns)
                 entry.retold.add(one.vehicle_id)
 
@@ -182,7 +181,9 @@ class OrderBook:
             self._outcomes -= len(oldest.outcomes)
 
 
-def _better(outcome: OrderOutcome, known: OrderOutcome) -> bool:
+def _better(outcome: OrderOutcome, known: OrderOutcome | None) -> bool:
+    if known is None:
+        return True
     if known.result is OrderResult.UNKNOWN:
         return outcome.result is not OrderResult.UNKNOWN
     return known.result is OrderResult.EXECUTED and known.reaction is None and outcome.reaction is not None

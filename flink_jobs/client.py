@@ -1,4 +1,4 @@
-"""Plans the job and hands it to a Flink cluster. The only module that imports PyFlink: its JVM takes 300 MB.
+"""Plans the job and hands it to a Flink cluster. With batch.py the only one to import PyFlink: its JVM takes 300 MB.
 
 PyFlink can execute a job, but neither keep its plan nor look into its state, so Flink's own classes do that here, by
 way of PyFlink's gateway. Files are Flink's too: what its plugins can read, as S3, can be read here.
