@@ -24,6 +24,7 @@ from ingest_gateway.limits import (
     MAX_BATCH_BYTES,
     MAX_FRAME_BYTES,
     MAX_STREAMS_PER_VEHICLE,
+    PERMIT_RIDES_S,
     PULSE_S,
     PULSE_TURNS,
     STOP_GRACE_S,
@@ -111,6 +112,7 @@ class Gateway:
             every(self._settings.lease_ttl_s / BEATS_PER_LEASE, self.hub.beat),
             every(PULSE_S / PULSE_TURNS, lambda: self.hub.pulse(next(turns))),
             every(TICK_S, self.hub.tick),
+            every(PERMIT_RIDES_S, self.hub.end_rides),
             every(COMPACT_EVERY_S, self._compact),
             LoopLag().run(),
         ]

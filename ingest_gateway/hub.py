@@ -97,6 +97,9 @@ class Hub:
         self._records, self._steps = VehicleRecords(terms.rates), StopSteps()
         self._ports: dict[str, tuple[Session, Port]] = {}  # by session id, also those without a Hello yet
         self._announced: set[str] = set()  # sessions that the command services have been told of
+        # Whose permit waits for an ack, by session id: since the last turn, and since the one before.
+        self._riders: dict[str, Session] = {}
+        self._older_riders: dict[str, Session] = {}
 
     # Sessions, for their streams
 
@@ -115,6 +118,8 @@ class Hub:
         # A writer that is woken for nothing costs as much as the frame did.
         if session.lanes.waiting(now.boottime_s, self.permit_every_s):
             self.wake(session)
+        elif session.lanes.permit_rides:
+            self._riders[session.session_id] = session
 
     def close(self, session: Session, close: Close) -> None:
         """The stream has ended, or has to. Idempotent."""
@@ -165,6 +170,15 @@ class Hub:
             if returned is not None:
                 returned.lend(0)
         self._pump_status()
+
+    def end_rides(self) -> None:
+        """Every PERMIT_RIDES_S: permits that have waited for an ack go alone."""
+        waited, self._older_riders, self._riders = self._older_riders, self._riders, {}
+        now_s = self._now().boottime_s
+        for session in waited.values():
+            session.lanes.permit.waited()
+            if session.lanes.waiting(now_s, self.permit_every_s):
+                self.wake(session)
 
     def beat(self) -> None:
         """Every lease_ttl / BEATS_PER_LEASE."""

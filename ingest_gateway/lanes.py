@@ -1,8 +1,9 @@
 """What waits to go down one vehicle's stream, and which of it goes next.
 
 Lanes in order: stop set, control (Welcome, Drain, Throttle), permit, orders, acks. A permit never rides on a stop set
-and never overtakes one; it rides on any other frame, or goes alone when it is due. Its time is taken when the frame is
-handed to the writer, not when it was asked for.
+and never overtakes one; it rides on any other frame. Alone it goes when it is due, and where readings are on their way
+to Kafka only once it has waited for their ack. Its time is taken when the frame is handed to the writer, not when it
+was asked for.
 
 Nothing here grows without bound: set frames come from the set, which is bounded; there is one pending heartbeat; orders
 have a limit; acks are ranges of what is in flight.
@@ -57,29 +58,39 @@ Leave = Callable[[float], tuple[float, PermitDenial]]
 class PermitLane:
     """The answer to the newest heartbeat that is not answered yet."""
 
-    __slots__ = ("_answered", "_newest", "_sent_s")
+    __slots__ = ("_answered", "_newest", "_sent_s", "_waited")
 
     def __init__(self) -> None:
         self._newest = self._answered = 0
         self._sent_s = float("-inf")
+        self._waited = False
 
     def heartbeat(self, number: int) -> None:
         self._newest = max(self._newest, number)
 
     def again(self) -> None:
         """What was answered last is no longer so: the newest heartbeat gets a new answer, at once."""
-        self._answered, self._sent_s = 0, float("-inf")
+        self._answered, self._sent_s, self._waited = 0, float("-inf"), True
 
-    def due(self, now_s: float, every_s: float) -> bool:
-        """Whether a frame of its own is worth it: at most one every `every_s`."""
-        return self._newest > self._answered and now_s - self._sent_s >= every_s
+    @property
+    def owed(self) -> bool:
+        """Whether the newest heartbeat has no answer yet."""
+        return self._newest > self._answered
+
+    def waited(self) -> None:
+        """For an ack, long enough: an answer that is owed goes alone now."""
+        self._waited = self.owed
+
+    def due(self, now_s: float, every_s: float, ack_coming: bool) -> bool:
+        """Whether a frame of its own is worth it: at most one every `every_s`, and none while an ack may carry it."""
+        return self.owed and now_s - self._sent_s >= every_s and (self._waited or not ack_coming)
 
     def answer(self, leave: Leave, now_s: float) -> pb.Permit | None:
         """The permit to put on a frame that is written now; None where the newest heartbeat has its answer."""
         if self._newest == self._answered:
             return None
         ttl_s, denial = leave(now_s)
-        self._answered, self._sent_s = self._newest, now_s
+        self._answered, self._sent_s, self._waited = self._newest, now_s, False
         return pb.Permit(
             heartbeat_number=self._newest,
             ttl=wire.duration(ttl_s),
@@ -149,11 +160,10 @@ class Lanes:
             return self._with_permit(
                 Lane.ORDER, pb.ConnectResponse(order=delivery), leave, now_s, delivery.order.request_id
             )
-        permit_due = self.permit.due(now_s, permit_every_s)
         ack = self._acks.next_ack()
         if ack is None:
-            return self._with_permit(Lane.PERMIT, pb.ConnectResponse(), leave, now_s) if permit_due else None
-        # A permit that is due rides on the ack: one frame is half the work of two, and neither is late.
+            due = self._permit_due(now_s, permit_every_s)
+            return self._with_permit(Lane.PERMIT, pb.ConnectResponse(), leave, now_s) if due else None
         told, self._window = self._window, None
         return self._with_permit(Lane.ACK, ack_frame(ack, told), leave, now_s)
 
@@ -163,7 +173,17 @@ class Lanes:
             return True
         if not self.open:
             return False
-        return bool(self._control or self._orders) or self.permit.due(now_s, permit_every_s) or self._acks.due
+        if self._control or self._orders or self._acks.due:
+            return True
+        return self._permit_due(now_s, permit_every_s)
+
+    @property
+    def permit_rides(self) -> bool:
+        """Whether a permit may be waiting for an ack that comes: one frame is half the work of two."""
+        return self.permit.owed and self._acks.in_flight > 0
+
+    def _permit_due(self, now_s: float, every_s: float) -> bool:
+        return self.permit.due(now_s, every_s, ack_coming=self._acks.in_flight > 0)
 
     def _with_permit(
         self, lane: Lane, frame: pb.ConnectResponse, leave: Leave, now_s: float, request_id: str = ""

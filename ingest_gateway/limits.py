@@ -6,7 +6,7 @@ relations checked there.
 
 from typing import Final
 
-from pitwall.domain.permit import MAX_TTL_S
+from pitwall.domain.permit import MAX_TTL_S, MIN_TTL_S
 from pitwall.wire import MAX_NUMBER
 
 #: Version of VehicleLinkService that this gateway speaks, and the oldest one that it still takes.
@@ -154,6 +154,8 @@ PERMITS_PER_TTL: Final = 8
 ANSWERS_ALL_OF: Final = 250
 #: of more every other one. A permit then comes while three fifths of the one before are left, and not four.
 PERMITS_PER_TTL_OF_MANY: Final = 3
+#: A permit waits so long, and at most twice as long, for an ack to ride on, seconds. Kafka mostly answers within it.
+PERMIT_RIDES_S: Final = 0.05
 #: A command service that sends nothing for so long is connected to anew, seconds.
 LINK_SILENT_S: Final = 5.0
 #: To connect to a command service and exchange sets, seconds.
@@ -191,6 +193,7 @@ assert MAX_READINGS_PER_BATCH * MAX_READING_BYTES <= MAX_BATCH_BYTES < MAX_FRAME
 assert 2 * LEND_FROM <= MAX_READINGS_PER_BATCH
 assert TICK_S < LOAN_IDLE_S
 assert PERMITS_PER_TTL_OF_MANY < HEARTBEATS_PER_PERMIT < PERMITS_PER_TTL
+assert PERMIT_RIDES_S < MIN_TTL_S / PERMITS_PER_TTL
 assert MAX_MONOTONIC_NANOS < MAX_NUMBER
 assert TICK_S < ABORT_WITHIN_S < WRITE_STALL_S < CLOSE_SILENT_AFTER_S
 assert GRACE_S + MAX_FRAME_BYTES / MIN_BYTES_PER_S < CLOSE_SILENT_AFTER_S, "held back is not silent"

@@ -575,16 +575,51 @@ def test_a_frame_wakes_the_writer_where_there_is_something_to_write_and_not_othe
     vehicle = site.vehicle().say_hello()
     vehicle.write_all()
     woken = vehicle.woken
-    vehicle.say(numbered([1]))
-    assert vehicle.woken == woken
     vehicle.beat(5)
     assert vehicle.woken == woken + 1
     vehicle.write_all()
+    vehicle.say(numbered([1]))
+    assert vehicle.woken == woken + 1
     acks = vehicle.session.record.acks
     acks.arrived(site.sink.intakes[-1].boot_epoch, [1])
     assert acks.next_ack() is not None
     vehicle.say(numbered([1]))  # there already: to be acknowledged again
     assert vehicle.woken == woken + 2
+
+
+def test_a_permit_waits_for_an_ack_to_ride_on_and_no_longer_than_two_turns(site: Site) -> None:
+    vehicle = site.vehicle().say_hello()
+    vehicle.write_all()
+    woken = vehicle.woken
+    vehicle.say(numbered([1])).beat(5)
+    site.hub.end_rides()
+    assert (vehicle.woken, vehicle.write_all()) == (woken, [])
+    site.hub.end_rides()
+    assert vehicle.woken == woken + 1
+    assert permit_of(vehicle.write_all()).heartbeat_number == 5
+
+    site.now_s += TERMS.permit_ttl_s
+    vehicle.beat(6)
+    site.hub.end_rides()
+    assert vehicle.write_all() == [], "the one before has not used up this one's wait"
+    vehicle.session.record.acks.arrived(site.sink.intakes[-1].boot_epoch, [1])
+    site.hub.acks_due([vehicle.vehicle_id])
+    (frame,) = vehicle.write_all()
+    assert (frame.WhichOneof("body"), frame.permit.heartbeat_number) == ("reading_ack", 6)
+    woken = vehicle.woken
+    site.hub.end_rides()
+    site.hub.end_rides()
+    assert vehicle.woken == woken
+
+
+def test_a_vehicle_that_is_released_is_told_at_once_whatever_is_on_its_way_to_kafka(site: Site) -> None:
+    vehicle = site.vehicle().say_hello().say(status(latched=["now"]))
+    vehicle.write_all()
+    vehicle.say(numbered([1])).beat(5)
+    woken = vehicle.woken
+    vehicle.say(status())
+    assert vehicle.woken == woken + 1
+    assert permit_of(vehicle.write_all()).heartbeat_number == 5
 
 
 @pytest.mark.parametrize(("vehicles", "frames"), [(PULSES_AT_ONCE, 1), (PULSES_AT_ONCE + 1, PULSE_TURNS)])

@@ -140,6 +140,25 @@ def test_a_permit_that_is_due_rides_on_an_ack(lanes: Lanes, acks: AckTracker) ->
     assert lanes.next(leave(), 0.0) is None
 
 
+def test_a_permit_waits_for_an_ack_that_comes_until_it_has_waited(lanes: Lanes, acks: AckTracker) -> None:
+    acks.take(1, 1, 1)
+    lanes.permit.heartbeat(7)
+    assert lanes.permit_rides
+    assert not lanes.waiting(0.0, 0.0)
+    assert lanes.next(leave(), 0.0) is None
+    lanes.permit.waited()
+    assert lanes.waiting(0.0, 0.0)
+    outgoing = taken(lanes)
+    assert outgoing.lane is Lane.PERMIT
+    assert frame(outgoing).permit.heartbeat_number == 7
+
+    lanes.permit.waited()
+    lanes.permit.heartbeat(8)
+    assert not lanes.waiting(0.0, 0.0), "who owes nothing has not waited"
+    lanes.permit.again()
+    assert lanes.waiting(0.0, 0.0), "a release waits for nothing"
+
+
 def _again(acks: AckTracker) -> None:
     acks.take(1, 1, 1)
     acks.arrived(1, [1])
