@@ -1,4 +1,4 @@
-"""Plans the job and hands it to a Flink cluster. With batch.py the only one to import PyFlink: its JVM takes 300 MB.
+"""Plans the job and hands it to a Flink cluster.
 
 PyFlink can execute a job, but neither keep its plan nor look into its state, so Flink's own classes do that here, by
 way of PyFlink's gateway. Files are Flink's too: what its plugins can read, as S3, can be read here.
@@ -13,6 +13,7 @@ from typing import Any
 from flink_jobs import plans, uids
 from flink_jobs.checkpoints import Entry, State, StateGone
 from flink_jobs.job import Job
+from flink_jobs.statements import flink_configuration, statement_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,20 +161,12 @@ def _has_something(operator: Any) -> bool:
 
 
 def _stream_graph(job: Job, chosen: Mapping[str, str]) -> Any:
-    from pyflink.common import Configuration
     from pyflink.datastream import StreamExecutionEnvironment
     from pyflink.table import EnvironmentSettings, StreamTableEnvironment
 
-    flink = Configuration()
-    for key, value in chosen.items():
-        flink.set_string(key, value)
+    flink = flink_configuration(chosen)
     environment = StreamExecutionEnvironment.get_execution_environment(flink)
     settings = EnvironmentSettings.new_instance().in_streaming_mode().with_configuration(flink).build()
     tables = StreamTableEnvironment.create(environment, settings)
-    for declaration in job.declarations:
-        tables.execute_sql(declaration)
-    statements = tables.create_statement_set()
-    for insert in job.inserts:
-        statements.add_insert_sql(insert)
-    statements.attach_as_datastream()
+    statement_set(tables, job).attach_as_datastream()
     return environment._j_stream_execution_environment.getStreamGraph()

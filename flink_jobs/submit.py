@@ -106,11 +106,11 @@ def submit(settings: Settings, *, without: Collection[str] = (), without_state: 
         version, job, chosen = fingerprint(settings), compose(settings.kafka), configuration(settings)
         flink = Client.start(chosen)
         graph = flink.planned(plans.place(settings.local_folder, version, str(job), chosen, _made_with()), job)
-        if not without_state:
-            _check_fit(flink, graph, settings.checkpoint_url, without)
+        known = None if without_state else _fit(flink, graph, settings.checkpoint_url, without)
         if old is not None:
             _stop(cluster, old, settings.checkpoint_url)
-        known = checkpoints.states(flink, settings.checkpoint_url)
+        if known is None or old is not None:  # what was stopped has left a newer one
+            known = checkpoints.states(flink, settings.checkpoint_url)
         kept = checkpoints.remove_old(flink, settings.checkpoint_url, version, known)
         plans.remove_old(settings.local_folder, kept)
         state = known[0] if known and not without_state else None
@@ -127,19 +127,22 @@ def _to_replace(jobs: list[RunningJob], settings: Settings) -> RunningJob | None
     return active[0] if active else None
 
 
-def _check_fit(flink: Client, graph: Any, checkpoint_url: str, without: Collection[str]) -> None:
-    """Of the newest state. A job that runs removes it as soon as there is a newer one: then that is read."""
+def _fit(flink: Client, graph: Any, checkpoint_url: str, without: Collection[str]) -> list[State]:
+    """The states that there are, the newest of which has a place in ``graph``. Raises StateUnfit.
+
+    A job that runs removes the newest as soon as there is a newer one: then that is read.
+    """
     for left in reversed(range(_READS_OF_STATE)):
         known = checkpoints.states(flink, checkpoint_url)
-        if not known:
-            return
         try:
-            _refuse_unfit(known[0], flink.unfit(graph, known[0]), without)
+            if known:
+                _refuse_unfit(known[0], flink.unfit(graph, known[0]), without)
         except StateGone:
             if not left:
                 raise
         else:
-            return
+            return known
+    raise AssertionError("the last turn returns or raises")
 
 
 def _refuse_unfit(state: State, unfit: Collection[str], without: Collection[str]) -> None:

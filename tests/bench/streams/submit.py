@@ -12,6 +12,7 @@ from typing import Final
 
 from flink_jobs.job import Job, compose
 from flink_jobs.settings import Settings
+from flink_jobs.statements import flink_configuration, statement_set
 from flink_jobs.submit import configuration
 
 
@@ -37,20 +38,12 @@ def only(part: Part, job: Job) -> Job:
 
 
 def submit(job: Job, chosen: dict[str, str]) -> str:
-    from pyflink.common import Configuration
     from pyflink.table import EnvironmentSettings, TableEnvironment
 
-    flink = Configuration()
-    for key, value in (chosen | {"execution.target": "remote"}).items():
-        flink.set_string(key, value)
+    flink = flink_configuration(chosen | {"execution.target": "remote"})
     settings = EnvironmentSettings.new_instance().in_streaming_mode().with_configuration(flink).build()
-    tables = TableEnvironment.create(settings)
-    for declaration in job.declarations:
-        tables.execute_sql(declaration)
-    statements = tables.create_statement_set()
-    for insert in job.inserts:
-        statements.add_insert_sql(insert)
-    return str(statements.execute().get_job_client().get_job_id())
+    started = statement_set(TableEnvironment.create(settings), job).execute()
+    return str(started.get_job_client().get_job_id())
 
 
 def main() -> int:
