@@ -171,3 +171,11 @@ class Site:
         while (frame := self.end(number).lanes.next(self.now_s + 1)) is not None:
             frames.append(frame)
         return frames
+
+
+def leased() -> Site:
+    """With one command service, attached and in consent."""
+    site = Site()
+    site.attach()
+    site.lease()
+    return site
