@@ -4,12 +4,15 @@ A vehicle's late readings come in a row, so with the window before it in mind, i
 not once a reading; and again after a while, because a recompute may have been in between.
 
 A job that has just started doesn't know how far time has come, for a moment, though its windows do: they were restored.
-What it reads then counts as late. So the windows in which a job was restarted are always recomputed.
+What it reads then counts as late. So the windows in which a job was restarted are always recomputed. And after a gap it
+takes time to have come less far than its windows know (Patience.java), so history counts as late as soon as its window
+would have been out without a gap. To announce too much costs a recompute that writes nothing.
 """
 
 from typing import Final
 
 from flink_jobs.metrics_sql import LONG_WINDOW_S, SHORT_WINDOW_S
+from flink_jobs.tables_sql import OUT_OF_ORDERNESS_S
 
 #: An announcement speaks for the readings that come within this time after it.
 ANNOUNCED_AGAIN_S: Final = 10
@@ -29,7 +32,8 @@ def views() -> list[str]:
 SELECT vehicle_id, backfilled, arrival, {_START} AS window_start_s,
   EXTRACT(EPOCH FROM CAST(arrival AS TIMESTAMP_LTZ(3))) / {ANNOUNCED_AGAIN_S} AS announced_in
 FROM fresh_readings
-WHERE COALESCE(CURRENT_WATERMARK(event_at) >= {_CLOSES}, TRUE)""",
+WHERE COALESCE(CURRENT_WATERMARK(event_at) >= {_CLOSES}, TRUE)
+  OR (backfilled AND CAST(arrival AS TIMESTAMP_LTZ(3)) >= {_CLOSES} + INTERVAL '{OUT_OF_ORDERNESS_S}' SECOND)""",
         f"""CREATE TEMPORARY VIEW announced_windows AS
 SELECT vehicle_id, window_start_s FROM (
   SELECT vehicle_id, window_start_s, announced_in,

@@ -62,8 +62,9 @@ class Kafka:
 def readings(kafka: Kafka, quantities: Iterable[str]) -> str:
     """vehicle-telemetry. A field is NULL where its record lacks it; a bad record has nothing but ``undecodable``.
 
-    ``event_at`` is when it was sampled, but never later than its record, so that a false time closes nobody's window;
-    a bad record's is 1970 and moves nothing.
+    ``event_at`` is when it was sampled, but never later than its record, and time goes on with neither beyond the
+    present, so that a false time closes nobody's window. A bad record's is 1970: like history, it says when it was
+    written.
     """
     watermark = (
         f"WATERMARK FOR `event_at` AS patience(`event_at`, `record_time`, `record_partition`, "

@@ -7,9 +7,13 @@ import java.util.stream.Collectors;
 import org.apache.flink.api.common.typeutils.TypeSerializer;
 import org.apache.flink.core.memory.DataInputDeserializer;
 import org.apache.flink.core.memory.DataOutputSerializer;
+import org.apache.flink.table.data.TimestampData;
 import org.apache.flink.types.Row;
+import pitwall.flink.Entry;
 import pitwall.flink.Judge;
+import pitwall.flink.Patience;
 import pitwall.flink.Rates;
+import pitwall.flink.Registered;
 import pitwall.flink.Samples;
 import pitwall.flink.Verdicts;
 import pitwall.flink.ZoneContains;
@@ -22,6 +26,8 @@ public final class StreamFunctions {
     private static final Random CHANCE = new Random(1);
     private static final Judge JUDGE = new Judge();
     private static final Rates RATES = new Rates();
+    private static final Patience PATIENCE = new Patience();
+    private static final Registered REGISTERED = new Registered();
     private static final ZoneContains ZONE_CONTAINS = new ZoneContains();
     private static final HashMap<String, Verdicts> VERDICTS = new HashMap<>();
     private static final HashMap<String, Samples> SAMPLES = new HashMap<>();
@@ -36,6 +42,12 @@ public final class StreamFunctions {
                     break;
                 case "rate":
                     System.out.println(rate(words));
+                    break;
+                case "patience":
+                    System.out.println(patience(words));
+                    break;
+                case "registered":
+                    System.out.println(registered(words));
                     break;
                 default:
                     System.out.println(contains(words));
@@ -76,6 +88,29 @@ public final class StreamFunctions {
         RATES.accumulate(samples, "speed_kph", Long.valueOf(words[2]), number(words[3]));
         var rates = RATES.getValue(samples);
         return rates.isNullAt(0) ? "None" : Double.toString(rates.getDouble(0));
+    }
+
+    /** patience|partition|event|written: both in ms from now. The time that it has come to, likewise, in seconds. */
+    private static String patience(String[] words) {
+        var nowMs = System.currentTimeMillis();
+        var come = PATIENCE.eval(
+                TimestampData.fromEpochMillis(nowMs + Long.parseLong(words[2])),
+                TimestampData.fromEpochMillis(nowMs + Long.parseLong(words[3])),
+                Integer.valueOf(words[1]),
+                0L,
+                0L);
+        return Long.toString(Math.round((come.getMillisecond() - nowMs) / 1000.0));
+    }
+
+    /** registered|letters of the model. So many of them are kept. */
+    private static String registered(String[] words) throws Exception {
+        var told = Row.of("x".repeat(Integer.parseInt(words[1])), null, null, null, null);
+        var entry = REGISTERED.createAccumulator();
+        REGISTERED.accumulate(entry, told);
+        var bytes = new DataOutputSerializer(64);
+        new Entry.Serializer().serialize(entry, bytes);
+        var read = new Entry.Serializer().deserialize(new DataInputDeserializer(bytes.getCopyOfBuffer()));
+        return Integer.toString(REGISTERED.getValue(read).getString(0).toString().length());
     }
 
     /** contains|latitude,longitude,…|latitude|longitude */

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from confluent_kafka import Message, TopicPartition
+from confluent_kafka import Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from haul.fleet.v1.registry_pb2 import RegistryEntry
 from haul.telemetry.v1.alert_pb2 import Alert
@@ -215,13 +215,22 @@ def test_bad_records_about_the_registry_and_the_link_are_kept_and_tombstones_are
     changes = [b"\x0a", StatusChange(vehicle_id="BAD-1").SerializeToString(), None]
     for entry in (*entries, None):
         job.send_raw(b"BAD-1", entry, topic=REGISTRY)
+    job.flush()
+    large = b"\xff" * 3_000_000  # the broker takes it because it is small when compressed
+    packed = Producer(
+        {"bootstrap.servers": job.bootstrap, "message.max.bytes": 2 * len(large), "compression.type": "lz4"}
+    )
+    packed.produce(REGISTRY.name, large, b"BAD-1")
+    assert packed.flush(30) == 0
     for change in changes:
         job.send_raw(b"BAD-1", change, topic=STATUS_CHANGE)
     job.register([])
     letters = job.tail("dead-letter-topic").until(
-        "all bad records", lambda r: all(len(_letters(r, t)) >= 3 for t in (REGISTRY, STATUS_CHANGE))
+        "all bad records", lambda r: len(_letters(r, REGISTRY)) >= 4 and len(_letters(r, STATUS_CHANGE)) >= 3
     )
-    assert _letters(letters, REGISTRY) == [(value, b"BAD-1") for value in entries]
+    assert _letters(letters, REGISTRY) == [(value, b"BAD-1") for value in (*entries, large[:900_000])]
+    said = [str(dict(letter.headers() or [])["dl_message"]) for letter in letters]
+    assert len([words for words in said if "; the first 900000 of 3000000 bytes" in words]) == 1
     assert _letters(letters, STATUS_CHANGE) == [(value or b"", b"BAD-1") for value in changes]
     assert job.failures() == []
 

@@ -98,6 +98,23 @@ def test_a_point_is_in_a_zone_where_the_domain_says_so() -> None:
     assert called(lines) == [*expected, "true", "true", "null"]
 
 
+def test_time_goes_on_with_what_is_written_and_with_no_clock_beyond_the_present() -> None:
+    hour_ms, day_ms = 3_600_000, 86_400_000
+    told = [
+        (0, 0, 0, 0),
+        (1, -day_ms, 0, 0),  # history, written now
+        (2, -day_ms, hour_ms, 0),  # history or a bad record, by a clock that is ahead
+        (0, hour_ms, hour_ms, 0),  # a reading of such a clock
+        (0, -1_000, 0, 0),
+    ]
+    found = called(f"patience|{partition}|{event_ms}|{written_ms}" for partition, event_ms, written_ms, _ in told)
+    assert [int(come_s) for come_s in found] == [come_s for *_, come_s in told]
+
+
+def test_a_text_of_any_length_can_be_kept() -> None:
+    assert called(["registered|9", "registered|1000", "registered|70000"]) == ["9", "1000", "1000"]
+
+
 @pytest.mark.parametrize(
     ("rules", "levels", "steps"),
     [

@@ -60,7 +60,8 @@ public final class Patience extends ScalarFunction {
             Long outOfOrderness,
             Long patience) {
         var nowMs = System.currentTimeMillis();
-        var timeMs = timeToldBy(eventAt.getMillisecond(), writtenAt.getMillisecond(), nowMs);
+        // Whoever writes by a clock that is ahead says no more than that it is now.
+        var timeMs = Math.min(nowMs, timeToldBy(eventAt.getMillisecond(), writtenAt.getMillisecond(), nowMs));
         var partitionNow = partitions.computeIfAbsent(partition, any -> new Partition(timeMs));
         return TimestampData.fromEpochMillis(partitionNow.advanced(timeMs, outOfOrderness, patience, nowMs));
     }

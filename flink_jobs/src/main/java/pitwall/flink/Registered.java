@@ -17,6 +17,8 @@ import org.apache.flink.types.Row;
 public final class Registered extends AggregateFunction<RowData, Entry> {
     private static final long serialVersionUID = 1;
     private static final double[] EVERYWHERE = {};
+    /** Characters of a text that is kept; the fleet service lets none of such length through. */
+    private static final int MOST_CHARACTERS = 1_000;
 
     @Override
     public Entry createAccumulator() {
@@ -34,13 +36,18 @@ public final class Registered extends AggregateFunction<RowData, Entry> {
         if (told != null) {
             var zone = (Row) told.getField(4);
             entry.become(
-                    (String) told.getField(0),
+                    text(told.getField(0)),
                     (Double) told.getField(1),
                     (Double) told.getField(2),
                     (Double) told.getField(3),
-                    zone == null ? null : (String) zone.getField(0),
+                    zone == null ? null : text(zone.getField(0)),
                     zone == null ? EVERYWHERE : flat((Row[]) zone.getField(1)));
         }
+    }
+
+    private static String text(Object told) {
+        var text = (String) told;
+        return text == null || text.length() <= MOST_CHARACTERS ? text : text.substring(0, MOST_CHARACTERS);
     }
 
     /** A degree that is 0 is absent from the record. */

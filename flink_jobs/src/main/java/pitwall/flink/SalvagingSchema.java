@@ -16,6 +16,9 @@ import org.apache.flink.table.data.RowData;
 final class SalvagingSchema implements DeserializationSchema<RowData> {
     private static final long serialVersionUID = 1;
     private static final byte[] NO_BYTES = {};
+    /** Of a bad record; more than a broker takes, headers and all, would end the job again and again. */
+    static final int MOST_BYTES = 900_000;
+
     private static final int UNDECODABLE_FIELD = 536_870_911;
 
     private final DeserializationSchema<RowData> inner;
@@ -58,14 +61,18 @@ final class SalvagingSchema implements DeserializationSchema<RowData> {
     private RowData salvage(byte[] record, String reason, String explanation) throws IOException {
         undecodable.inc();
         var found = Undecodable.newBuilder()
-                .setRecord(ByteString.copyFrom(record))
+                .setRecord(ByteString.copyFrom(record, 0, Math.min(record.length, MOST_BYTES)))
                 .setReason(reason)
-                .setExplanation(explanation);
+                .setExplanation(explanation + cut(record));
         var message = new ByteArrayOutputStream();
         var fields = CodedOutputStream.newInstance(message);
         fields.writeMessage(UNDECODABLE_FIELD, found.build());
         fields.flush();
         return inner.deserialize(message.toByteArray());
+    }
+
+    private static String cut(byte[] record) {
+        return record.length <= MOST_BYTES ? "" : "; the first " + MOST_BYTES + " of " + record.length + " bytes";
     }
 
     /** What protobuf said. The virtual machine's own errors are no fault of the record. */
