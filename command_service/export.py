@@ -19,7 +19,7 @@ from command_service.store import Reader
 from pitwall import logs
 from pitwall.clock import boottime_s
 from pitwall.instruments import gauge
-from pitwall.kafka import Delivery, DeliveryBridge, producer_config
+from pitwall.kafka import Delivery, DeliveryBridge, NoRoom, producer_config
 from pitwall.kafka_meters import KafkaMeters
 from pitwall.kafka_topics import COMMANDS
 from pitwall.rpc.channel import jitter_s
@@ -85,7 +85,7 @@ class Exporter:
             before = self.sequence
             try:
                 await self._produce()
-            except (NotDelivered, sqlite3.Error) as error:
+            except (NotDelivered, NoRoom, sqlite3.Error) as error:
                 attempt = 1 if self.sequence > before else attempt + 1
                 self._trouble = str(error)
                 _log.warning("vehicle-commands not filled, trying again", error=str(error), at=self.sequence)

@@ -44,6 +44,8 @@ class Sender:
 
     async def send(self, records: Sequence[Record]) -> dict[str, str]:
         """Returns when Kafka has said something of each, however long that takes: vehicle -> why it was refused."""
+        if self._bridge is not None and self._bridge.broken:
+            await self.close(0)
         self._bridge = self._bridge or self._make(self._delivered)
         self._open, self._refused = {record.vehicle_id for record in records}, {}
         self._done.clear()

@@ -1,6 +1,7 @@
 """Headers of the records that carry some: CloudEvents' names for what it is, `dl_*` for why it is a dead letter."""
 
 from datetime import UTC, datetime
+from typing import Final
 
 from haul.telemetry.v1.telemetry_pb2 import StatusChange
 
@@ -9,11 +10,16 @@ from ingest_gateway.intake import DeadLetter
 
 Headers = list[tuple[str, bytes]]
 
+#: Of a reading in the dead letters, bytes: with its headers it has to stay below what a broker takes.
+MAX_LETTER_BYTES: Final = 900_000
+
 
 def reading_headers(source: str, vehicle_id: str, boot_epoch: int, letter: DeadLetter) -> Headers:
     """`source`: the process that refused it; it is also where the letter comes from."""
     identity = f"{vehicle_id}:{boot_epoch}:{letter.sequence}"
-    why = _why(source, letter.fault.reason, letter.fault.field, letter.fault.message)
+    size = len(letter.record)
+    cut = f"; the first {MAX_LETTER_BYTES} of {size} bytes" if size > MAX_LETTER_BYTES else ""
+    why = _why(source, letter.fault.reason, letter.fault.field, letter.fault.message + cut)
     return _event("haul.telemetry.v1.Reading", identity, source) + why
 
 

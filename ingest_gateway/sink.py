@@ -17,7 +17,7 @@ from typing import Protocol
 from haul.telemetry.v1.telemetry_pb2 import Reading, StatusChange
 from opentelemetry import metrics
 
-from ingest_gateway.dead_letters import lost_headers, reading_headers, status_headers
+from ingest_gateway.dead_letters import MAX_LETTER_BYTES, lost_headers, reading_headers, status_headers
 from ingest_gateway.effects import Lost
 from ingest_gateway.intake import Intake
 from ingest_gateway.record import VehicleRecord
@@ -29,6 +29,8 @@ from pitwall.kafka_topics import DEAD_LETTER, STATUS_CHANGE, TELEMETRY
 
 #: Room that readings leave for status changes and declared losses, records.
 RESERVED_ROOM = 1_000
+#: A producer with a fatal error is made anew, but no sooner than this after the one before, seconds.
+RENEW_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +59,7 @@ class Sink:
         self._meters = KafkaMeters(lambda: self.in_flight, meter)
         self._generation = 0
         self._bridge = open_bridge(partial(self._on_delivered, 0))
+        self._renewed_s = float("-inf")
         self._retired: list[DeliveryBridge[Ticket]] = []
         self._listener: Listener | None = None
 
@@ -75,11 +78,12 @@ class Sink:
 
     @property
     def room(self) -> int:
+        self._renew_if_broken()
         return self._bridge.room
 
     def has_room(self, count: int) -> bool:
         """For so many readings."""
-        return self._bridge.room - count >= RESERVED_ROOM
+        return self.room - count >= RESERVED_ROOM
 
     def take(self, intake: Intake, record: VehicleRecord) -> int:
         """Hands a batch over. Returns how many did not fit after all: those are unknown again."""
@@ -88,7 +92,7 @@ class Sink:
         for letter in intake.refused:
             headers = reading_headers(self._source, record.vehicle_id, intake.boot_epoch, letter)
             ticket = LetterTicket(record, intake.boot_epoch, letter.sequence, now_s)
-            if not self._produce(DEAD_LETTER.name, key, letter.record, ticket, headers):
+            if not self._produce(DEAD_LETTER.name, key, letter.record[:MAX_LETTER_BYTES], ticket, headers):
                 left_out += 1
                 ticket.failed()
         return left_out
@@ -131,8 +135,8 @@ class Sink:
         for delivery in failed:
             self._fail(delivery)
         self._settle([ticket for ticket, error, _ in deliveries if error is None])
-        if generation == self._generation and any(error is not None and error.fatal() for _, error, _ in failed):
-            self._renew()
+        if generation == self._generation:
+            self._renew_if_broken()
         for name, count in Counter(error.name() for _, error, _ in failed if error is not None).items():
             self._meters.failed(name, count)
             _log.warning("%d records not delivered to kafka: %s", count, name)
@@ -173,8 +177,11 @@ class Sink:
             elif error is not None:
                 self._listener.offer_again(ticket.record.vehicle_id, error.name())
 
-    def _renew(self) -> None:
+    def _renew_if_broken(self) -> None:
         """A producer with a fatal error delivers nothing any more; what it holds comes back as failed."""
+        if not self._bridge.broken or boottime_s() - self._renewed_s < RENEW_S:
+            return
+        self._renewed_s = boottime_s()
         _log.error("the kafka producer is broken and is made anew")
         self._generation += 1
         self._retired = [bridge for bridge in self._retired if bridge.in_flight] + [self._bridge]

@@ -126,17 +126,30 @@ class DeliveryBridge(Generic[_Token]):
         self._loop = asyncio.get_running_loop()
         self._reports: list[_Report[_Token]] = []  # the polling thread's alone
         self._close_by_s: float | None = None
+        self._broken = False
         self._thread = threading.Thread(target=self._run, name="kafka-poll", daemon=True)
         self._thread.start()
 
     @property
     def room(self) -> int:
         """Records that `produce` takes now."""
-        return 0 if self._close_by_s is not None else self._max_in_flight - self._in_flight
+        return 0 if self._ended else self._max_in_flight - self._in_flight
 
     @property
     def has_room(self) -> bool:
         return self.room > 0
+
+    @property
+    def broken(self) -> bool:
+        """Since a fatal error it delivers nothing any more. What it holds comes back as failed; make a new one.
+
+        `on_delivered` is called when this becomes so, with no deliveries if need be.
+        """
+        return self._broken
+
+    @property
+    def _ended(self) -> bool:
+        return self._broken or self._close_by_s is not None
 
     @property
     def in_flight(self) -> int:
@@ -213,8 +226,8 @@ class DeliveryBridge(Generic[_Token]):
             raise ValueError(f"{records} records never fit: at most {self._max_in_flight} may be in flight")
         queue_up = self._waiting.append
         while self.room < records or (self._waiting and queue_up == self._waiting.append):
-            if self._close_by_s is not None:
-                raise NoRoom("the bridge is closed")
+            if self._ended:
+                raise NoRoom("the bridge is broken" if self._broken else "the bridge is closed")
             future: asyncio.Future[None] = self._loop.create_future()
             queue_up((records, future))
             await future
@@ -229,7 +242,9 @@ class DeliveryBridge(Generic[_Token]):
 
     def _run(self) -> None:
         try:
-            while self._close_by_s is None or (len(self._producer) and monotonic_s() < self._close_by_s):
+            while not self._broken and (
+                self._close_by_s is None or (len(self._producer) and monotonic_s() < self._close_by_s)
+            ):
                 self._poll(POLL_S)
             self._producer.purge()
             purged_by_s = monotonic_s() + PURGE_S
@@ -242,11 +257,23 @@ class DeliveryBridge(Generic[_Token]):
             del self._producer
 
     def _poll(self, timeout_s: float) -> None:
-        self._producer.poll(timeout_s)
+        try:
+            self._producer.poll(timeout_s)
+        except KafkaException as error:
+            # The library calls error_cb for all errors but fatal ones: those it raises here, once.
+            self._watch.on_error(error.args[0])
+            if error.args[0].fatal():
+                self._loop.call_soon_threadsafe(self._break)
         if self._reports:
             reports = self._reports[:]
             self._reports.clear()
             self._loop.call_soon_threadsafe(self._deliver, reports)
+
+    def _break(self) -> None:
+        """In the loop: from now on nothing is handed over, so what the thread then purges is all there is."""
+        self._broken = True
+        self._wake(everybody=True)
+        self._deliver([])
 
     def _deliver(self, reports: list[_Report[_Token]]) -> None:
         self._in_flight -= len(reports)

@@ -6,17 +6,19 @@ import pytest
 from confluent_kafka import KafkaError
 from haul.telemetry.v1.telemetry_pb2 import StatusChange
 
+from ingest_gateway import sink
 from ingest_gateway.acks import Known
+from ingest_gateway.dead_letters import MAX_LETTER_BYTES
 from ingest_gateway.effects import Lost
 from ingest_gateway.intake import take_in
 from ingest_gateway.record import VehicleRecord
-from ingest_gateway.sink import RESERVED_ROOM, Sink
+from ingest_gateway.sink import RENEW_S, RESERVED_ROOM, Sink
 from ingest_gateway.tickets import Ticket
 from pitwall.kafka import Delivery, NoRoom
 from tests.unit.ingest_gateway.builders import EPOCH, VEHICLE, at, batch, reading
 
 REFUSED = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
-BROKEN = KafkaError(KafkaError._FATAL, fatal=True)
+PURGED = KafkaError(KafkaError._PURGE_QUEUE)
 
 
 class FakeBridge:
@@ -26,6 +28,7 @@ class FakeBridge:
         self._report = report
         self.room = 10_000
         self.trouble = None
+        self.broken = False
         self.produced: list[tuple[str, str, bytes, dict[str, bytes]]] = []
         self.tokens: list[tuple[Ticket, bytes]] = []
         self.together: dict[Ticket, int] = {}
@@ -162,13 +165,40 @@ def test_one_that_is_refused_for_good_is_unknown_again_and_asked_for(rig: Rig) -
 def test_a_broken_producer_is_made_anew_once_and_the_old_ones_records_are_asked_for(rig: Rig) -> None:
     rig.take(1.0, 1.0)
     first = rig.bridge
-    first.report(BROKEN)
-    first.report(BROKEN)
+    first.broken = True
+    first.report()
+    first.report(PURGED)
+    first.report(PURGED)
     assert len(rig.bridges) == 2
     assert len(rig.listener.again) == 2
     rig.take(1.0, 1.0)
     rig.bridge.report(None, None)
     assert rig.acked() == [(1, 2)]
+
+
+def test_one_that_breaks_again_at_once_is_made_anew_when_something_is_offered_later(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 1_000.0
+    monkeypatch.setattr(sink, "boottime_s", lambda: now_s)
+    for _ in range(2):
+        rig.bridge.broken = True
+        rig.bridge.report()
+    assert len(rig.bridges) == 2
+    assert rig.sink.has_room(1)
+    assert len(rig.bridges) == 2
+    now_s += RENEW_S
+    assert rig.sink.has_room(1)
+    assert len(rig.bridges) == 3
+
+
+def test_a_refused_reading_of_any_size_fits_among_the_dead_letters(rig: Rig) -> None:
+    huge = reading(1, vehicle_id="x" * 2_000_000)
+    rig.sink.take(take_in(batch(huge).reading_batch, rig.record, at(1)), rig.record)
+    _, _, letter, headers = rig.bridge.produced[-1]
+    assert letter == huge.SerializeToString()[: len(letter)]
+    assert len(letter) == MAX_LETTER_BYTES
+    assert headers["dl_message"].decode().endswith(f"the first 900000 of {huge.ByteSize()} bytes")
 
 
 def test_what_does_not_fit_after_all_is_unknown_again(rig: Rig) -> None:

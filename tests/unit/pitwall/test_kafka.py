@@ -41,7 +41,7 @@ class FakeProducer:
         self.values: list[bytes] = []
         self.fail: BaseException | None = None
         self.headers: list[object] = []
-        self._polls: queue.Queue[list[tuple[Callback, KafkaError | None, bytes]]] = queue.Queue()
+        self._polls: queue.Queue[list[tuple[Callback, KafkaError | None, bytes]] | KafkaError] = queue.Queue()
         self._unreported = 0
         self.polling_threads: set[int] = set()
 
@@ -59,12 +59,18 @@ class FakeProducer:
         """The reports of these records, counted from 0, are what one poll finds."""
         self._polls.put([(self.callbacks[number], error, self.values[number]) for number in numbers])
 
+    def break_down(self, error: KafkaError) -> None:
+        """One poll raises this."""
+        self._polls.put(error)
+
     def poll(self, timeout: float) -> int:
         self.polling_threads.add(threading.get_ident())
         try:
             found = self._polls.get(timeout=timeout)
         except queue.Empty:
             return 0
+        if isinstance(found, KafkaError):
+            raise KafkaException(found)
         for callback, error, value in found:
             self._unreported -= 1
             callback(error, Reported(value))
@@ -195,6 +201,54 @@ async def test_what_librdkafka_refuses_at_once_comes_back_as_an_error_too(rig: R
     assert rig.lists == []
     assert await rig.next_list() == [Delivery("a", REFUSED)]
     assert rig.bridge.in_flight == 0
+
+
+async def test_a_fatal_error_ends_the_bridge_and_all_that_it_holds_comes_back() -> None:
+    """The real library, against a broker of its own that is too old for an idempotent producer."""
+    told: list[Delivery[str]] = []
+    came = asyncio.Event()
+
+    def take(deliveries: list[Delivery[str]]) -> None:
+        told.extend(deliveries)
+        came.set()
+
+    too_old = {"test.mock.num.brokers": 1, "api.version.request": False, "broker.version.fallback": "0.9.0"}
+    bridge: DeliveryBridge[str] = DeliveryBridge(producer_config("any:9092", "test") | too_old, take)
+    bridge.produce("topic", "key", b"value", "one")
+    assert bridge.produce_all("topic", "key", [b"1", b"2"], "two") == 2
+    waiting = asyncio.create_task(bridge.wait_room(MAX_IN_FLIGHT))
+    async with asyncio.timeout(20):
+        while bridge.in_flight:
+            came.clear()
+            await came.wait()
+    assert [(each.token, each.error is None) for each in told] == [
+        ("one", False),
+        ("two", False),
+        ("two", False),
+        ("two", True),
+    ]
+    assert bridge.broken
+    assert "broken for good" in (bridge.trouble or "")
+    with pytest.raises(NoRoom):
+        bridge.produce("topic", "key", b"value", "three")
+    with pytest.raises(NoRoom, match="broken"):
+        await waiting
+    await bridge.close(0)
+
+
+async def test_an_idle_bridge_tells_that_it_is_broken(rig: Rig) -> None:
+    rig.producer.break_down(KafkaError(KafkaError._FATAL, "no more", fatal=True))
+    assert await rig.next_list() == []
+    assert rig.bridge.broken
+    assert rig.bridge.room == 0
+
+
+async def test_what_poll_raises_and_is_not_fatal_is_trouble_and_no_end(rig: Rig) -> None:
+    rig.produce("a")
+    rig.producer.break_down(KafkaError(KafkaError._TRANSPORT, "for a moment"))
+    rig.producer.report(0)
+    assert await rig.next_list() == [Delivery("a", None)]
+    assert not rig.bridge.broken
 
 
 async def test_room_is_what_is_not_in_flight(rig: Rig) -> None:
