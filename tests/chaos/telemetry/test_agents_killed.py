@@ -44,7 +44,7 @@ def test_agents_killed_in_the_middle_of_writing_lose_nothing_that_was_on_disk(ya
         killed = {identity for identity, _ in judge.generated()}
         newest = max(epoch for _, epoch, _ in killed)
         verdict, _ = judge.await_all(WITHIN_S)
-        while (left := [i for i in verdict.lost if i[1] >= newest]) and took_s:
+        while left := [i for i in verdict.lost if i[1] >= newest]:
             judge.look(0.5)
             verdict = judge.verdict(killed)
             assert time.monotonic() < began_s + took_s + 2 * WITHIN_S, f"not there: {left[:3]}"
