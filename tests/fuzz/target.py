@@ -46,6 +46,7 @@ class Bridge:
     """Kafka that takes everything, and reports when it is asked to."""
 
     trouble = None
+    broken = False
     room = 100_000
 
     def __init__(self, report: Callable[[list[Delivery[Ticket]]], None]) -> None:
