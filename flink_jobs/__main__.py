@@ -67,7 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif parsed.command == "upgrade":
             # Its keeper may be killed and not end it any more.
             signal.alarm(SUBMISSION_TIMEOUT_S)
-            done = submit(settings, without=parsed.without, without_state=parsed.without_state)
+            done = submit(
+                settings, without=parsed.without, without_state=parsed.without_state, replace=not parsed.replace_none
+            )
             print(json.dumps(asdict(done)))
         elif parsed.command == "recompute":
             print(json.dumps(asdict(recompute(settings, _spans(vars(parsed)), log))))
@@ -89,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     upgrade = commands.add_parser("upgrade", description=submit.__doc__)
     upgrade.add_argument("--without", metavar="NAME", action="append", default=[], help="state that may be lost")
     upgrade.add_argument("--without-state", action="store_true", help="go on at the offsets committed last")
+    upgrade.add_argument("--replace-none", action="store_true", help="leave alone whatever version runs, and fail")
     again = commands.add_parser("recompute", description="RFC 3339, or seconds since 1970; several pairs if you like")
     for name in ("from", "to"):
         again.add_argument(f"--{name}", metavar="T", action="append", default=[])
@@ -124,9 +127,10 @@ def keep(settings: Settings, config: Path) -> None:
         mender.join()
 
 
-def _submit_apart(config: Path, ended: threading.Event) -> Submission:
+def _submit_apart(config: Path, ended: threading.Event, replace: bool) -> Submission:
+    words = ["upgrade"] if replace else ["upgrade", "--replace-none"]
     try:
-        return Submission(**json.loads(run_apart(config, ["upgrade"], ended, SUBMISSION_TIMEOUT_S)))
+        return Submission(**json.loads(run_apart(config, words, ended, SUBMISSION_TIMEOUT_S)))
     except ApartFailed as error:
         if error.code == EXITS[StateUnfit]:
             raise StateLeftBehind(json.loads(error.last_line)["reason"]) from error

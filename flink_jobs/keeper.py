@@ -59,7 +59,13 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """The cluster has no such job, or one of another version."""
+    """The cluster has no such job, or one of another version.
+
+    replace: one of another version that is there, or comes before this one's turn, makes way. Who has watched the own
+    version replaces none: between the end of that one and the start of another there is a moment with no job at all.
+    """
+
+    replace: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,7 @@ def decide(jobs: Iterable[RunningJob], name: str, version: str, watched: Collect
         return Wait(f"{len(active)} jobs are called {name}: cancel all but one ({', '.join(j.job_id for j in active)})")
     if active and active[0].name != f"{name} {version}":
         if not watched:
-            return Submit()
+            return Submit(replace=True)
         there = active[0].name.rpartition(" ")[2]
         return Wait(f"job {active[0].job_id} of version {there} has replaced {version}: end this process")
     if active:
@@ -104,17 +110,20 @@ def decide(jobs: Iterable[RunningJob], name: str, version: str, watched: Collect
     for job in ours:
         if job.state == "FAILED" and job.job_id in watched:
             return GiveUp(job)
-    return Submit()
+    return Submit(replace=not watched)
 
 
 @dataclass(slots=True)
 class Keeper:
-    """One look at a time. ``submit`` goes on from the newest state, raises SubmissionFailed and StateLeftBehind."""
+    """One look at a time. ``submit`` goes on from the newest state, raises SubmissionFailed and StateLeftBehind.
+
+    It is told whether to replace a job of another version, see Submit.
+    """
 
     cluster: JobManager
     name: str
     version: str
-    submit: Callable[[], Submission]
+    submit: Callable[[bool], Submission]
     log: Callable[..., None]
     #: None: all of the job runs.
     trouble: str | None = "not looked at yet"
@@ -137,8 +146,8 @@ class Keeper:
         match decision:
             case Wait(reason):
                 self._say(reason)
-            case Submit():
-                self._submit()
+            case Submit(replace):
+                self._submit(replace)
             case Watch(job):
                 self._watched.add(job.job_id)
                 self._failed_submissions = 0
@@ -147,10 +156,10 @@ class Keeper:
             case GiveUp(job):
                 raise GaveUp(f"Flink gave up job {job.job_id}: {self._cause(job)}")
 
-    def _submit(self) -> None:
+    def _submit(self, replace: bool) -> None:
         self._say("being submitted")
         try:
-            submission = self.submit()
+            submission = self.submit(replace)
         except SubmissionFailed as error:
             self.failed_submissions += 1
             self._failed_submissions += 1

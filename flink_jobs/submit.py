@@ -93,16 +93,19 @@ def _behaviour(settings: Settings) -> dict[str, str]:
     }
 
 
-def submit(settings: Settings, *, without: Collection[str] = (), without_state: bool = False) -> Submission:
+def submit(
+    settings: Settings, *, without: Collection[str] = (), without_state: bool = False, replace: bool = True
+) -> Submission:
     """Returns once the cluster has accepted the job. Raises whatever Flink does.
 
     An older version is stopped only when this one is planned and has a place for all of its state, but for that which
     is called as in ``without``. One at a time: a keeper that was killed may have left a submission on its way, and two
-    jobs would be one too many. Raises AlreadyThere, ClusterUnreachable, StateUnfit. What is superfluous is removed.
+    jobs would be one too many. Unless it shall ``replace``, a job of whatever version is one too many: who waited here
+    may find what has replaced it. Raises AlreadyThere, ClusterUnreachable, StateUnfit. What is superfluous is removed.
     """
     with _locked(settings.local_folder):
         cluster = Cluster(settings.flink_address)
-        old = _to_replace(cluster.jobs(), settings)
+        old = _to_replace(cluster.jobs(), settings, replace)
         version, job, chosen = fingerprint(settings), compose(settings.kafka), configuration(settings)
         flink = Client.start(chosen)
         graph = flink.planned(plans.place(settings.local_folder, version, str(job), chosen, _made_with()), job)
@@ -118,11 +121,11 @@ def submit(settings: Settings, *, without: Collection[str] = (), without_state: 
     return Submission(job_id, state.folder if state else None, old.job_id if old else None)
 
 
-def _to_replace(jobs: list[RunningJob], settings: Settings) -> RunningJob | None:
-    """The older version that runs."""
+def _to_replace(jobs: list[RunningJob], settings: Settings, replace: bool) -> RunningJob | None:
+    """The older version that runs. Raises AlreadyThere where there is what isn't to be replaced."""
     active = active_jobs(jobs, settings.name)
     for job in active:
-        if job.name == job_name(settings) or len(active) > 1:
+        if not replace or job.name == job_name(settings) or len(active) > 1:
             raise AlreadyThere(f"job {job.job_id} is there already, called {job.name}")
     return active[0] if active else None
 

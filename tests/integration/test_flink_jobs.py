@@ -23,6 +23,7 @@ from tests.integration.stream_job import (
     STARTS_WITHIN_S,
     StreamJob,
     await_until,
+    get,
     stream_job,
 )
 from tests.integration.stream_stories import STORIES, fleet_of_chance, link_story, point_stories
@@ -397,6 +398,7 @@ def test_state_that_has_no_place_any_more_is_named_and_goes_only_when_people_say
     alerts.until("it is raised", lambda r: bool(alerts_of(r, "UPGRADE-3")))
     job.await_checkpoint()
     code, before = version(tmp_path, "fewer", rules=LOWER_SPEED, without_figures="payload_tons"), job.job_ids()
+    older = job.version()
     refused = job.run_by_hand(code, "upgrade")
     assert refused.returncode == 65, refused.stdout + refused.stderr
     reason = json.loads(refused.stdout.splitlines()[-1])["reason"]
@@ -405,13 +407,27 @@ def test_state_that_has_no_place_any_more_is_named_and_goes_only_when_people_say
     assert lost[0] in named
     assert set(named) <= set(lost)
     assert job.job_ids() == before
-    done = job.run_by_hand(code, "upgrade", *(word for name in lost for word in ("--without", name)))
+    losing = [word for name in lost for word in ("--without", name)]
+    done = job.run_by_hand(code, "upgrade", *losing)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["replaced"] in before
+
+    def leaves_it_alone() -> bool:
+        """The older version's keeper, which is still there."""
+        return f"has replaced {older}: end this process".encode() in get(job.metrics_address, "/healthz")[1]
+
+    await_until("its keeper has looked", leaves_it_alone, STARTS_WITHIN_S, job.told)
     job.send(reading("UPGRADE-3", 2, UPGRADE_BEGIN_S + 260, {"speed_kph": 10.0}))
     job.flush()
     records = alerts.until("it is cleared", lambda r: len(alerts_of(r, "UPGRADE-3")) >= 2)
     assert [(a.state, raised_by(a)) for a in alerts_of(records, "UPGRADE-3")] == [(RAISED, 1), (CLEARED, 1)]
+    job.await_checkpoint()
+    assert leaves_it_alone()
+    assert job.version() not in ("", older)
+    back = job.run_by_hand(CHECKOUT, "upgrade", *losing)
+    assert back.returncode == 0, back.stdout + back.stderr
+    job.await_running()
+    assert job.version() == older
 
 
 @pytest.mark.chaos

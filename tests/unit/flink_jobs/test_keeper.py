@@ -30,17 +30,19 @@ def job(job_id: str, state: str = "RUNNING", name: str = f"{NAME} {VERSION}", ru
 @pytest.mark.parametrize(
     ("jobs", "watched", "decision"),
     [
-        pytest.param([], (), Submit(), id="an empty cluster"),
-        pytest.param([job("a", name="strangers 0123abcd")], (), Submit(), id="somebody else's job"),
+        pytest.param([], (), Submit(replace=True), id="an empty cluster"),
+        pytest.param([], ("a",), Submit(replace=False), id="forgotten, or it makes way at this moment"),
+        pytest.param([job("a", "FINISHED")], ("a",), Submit(replace=False), id="stopped, perhaps for another version"),
+        pytest.param([job("a", name="strangers 0123abcd")], (), Submit(replace=True), id="somebody else's job"),
         pytest.param([job("a")], (), Watch(job("a")), id="it runs already"),
         pytest.param(
             [job("a", "RESTARTING", running=0)], (), Watch(job("a", "RESTARTING", running=0)), id="restarting"
         ),
-        pytest.param([job("a", "CANCELED")], ("a",), Submit(), id="somebody has cancelled it"),
+        pytest.param([job("a", "CANCELED")], ("a",), Submit(replace=False), id="somebody has cancelled it"),
         pytest.param([job("a", "FAILED")], ("a",), GiveUp(job("a", "FAILED")), id="Flink has given it up"),
-        pytest.param([job("a", "FAILED")], (), Submit(), id="it had been given up before this process began"),
+        pytest.param([job("a", "FAILED")], (), Submit(replace=True), id="it had been given up before this process"),
         pytest.param([job("a", "FAILED"), job("b")], ("a",), Watch(job("b")), id="given up, and submitted by hand"),
-        pytest.param([job("a", name=f"{NAME} old")], (), Submit(), id="an older version is replaced"),
+        pytest.param([job("a", name=f"{NAME} old")], (), Submit(replace=True), id="an older version is replaced"),
     ],
 )
 def test_what_to_do(jobs: Sequence[RunningJob], watched: Sequence[str], decision: Decision) -> None:
@@ -99,8 +101,10 @@ class Told:
 
     def __init__(self, *outcomes: Submission | SubmissionFailed | StateLeftBehind) -> None:
         self.outcomes, self.events = list(outcomes), list[tuple[str, dict[str, object]]]()
+        self.replacing: list[bool] = []
 
-    def submit(self) -> Submission:
+    def submit(self, replace: bool) -> Submission:
+        self.replacing.append(replace)
         outcome = self.outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
@@ -158,6 +162,16 @@ def test_who_has_been_replaced_does_not_replace_back() -> None:
         made.look()
     assert "has replaced 0123abcd" in str(made.trouble)
     assert made.submissions == 1
+
+
+def test_who_is_replaced_and_looks_between_the_two_jobs_replaces_none() -> None:
+    told = Told(Submission("a", None), SubmissionFailed("job b is there already"))
+    gone, new = [job("a", "FINISHED")], [job("a", "FINISHED"), job("b", name=f"{NAME} new")]
+    made = keeper(FakeCluster([], [job("a")], gone, new), told)
+    for _ in range(5):
+        made.look()
+    assert told.replacing == [True, False]
+    assert "job b of version new has replaced 0123abcd" in str(made.trouble)
 
 
 def test_the_time_of_the_newest_checkpoint_outlasts_the_job_manager() -> None:

@@ -44,11 +44,12 @@ def test_a_wrong_setting_ends_it_with_the_code_for_that(config: Path, capsys: py
 
 
 @pytest.mark.parametrize(
-    ("words", "without", "without_state"),
+    ("words", "chosen"),
     [
-        ([], [], False),
-        (["--without", "windows of 1 min", "--without", "x"], ["windows of 1 min", "x"], False),
-        (["--without-state"], [], True),
+        ([], {}),
+        (["--without", "windows of 1 min", "--without", "x"], {"without": ["windows of 1 min", "x"]}),
+        (["--without-state"], {"without_state": True}),
+        (["--replace-none"], {"replace": False}),
     ],
 )
 def test_upgrade_hands_the_job_over_without_what_people_name(
@@ -56,11 +57,11 @@ def test_upgrade_hands_the_job_over_without_what_people_name(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     words: list[str],
-    without: list[str],
-    without_state: bool,
+    chosen: dict[str, object],
 ) -> None:
-    def submit(settings: Settings, **chosen: object) -> Submission:
-        assert (settings.checkpoint_dir, chosen) == ("/data", {"without": without, "without_state": without_state})
+    def submit(settings: Settings, **given: object) -> Submission:
+        plain: dict[str, object] = {"without": [], "without_state": False, "replace": True}
+        assert (settings.checkpoint_dir, given) == ("/data", plain | chosen)
         return Submission("b", "/data/x", "a")
 
     monkeypatch.setattr(program, "submit", submit)
@@ -82,8 +83,23 @@ def test_what_a_submission_apart_says_is_told_on(
     real = subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", lambda _, **options: real(words, **options))
     with pytest.raises(raises) as raised:
-        program._submit_apart(Path("x.toml"), Event())
+        program._submit_apart(Path("x.toml"), Event(), True)
     assert str(raised.value) == reason
+
+
+@pytest.mark.parametrize(("replace", "words"), [(True, ["upgrade"]), (False, ["upgrade", "--replace-none"])])
+def test_a_keeper_tells_its_child_whether_to_replace(
+    monkeypatch: pytest.MonkeyPatch, replace: bool, words: list[str]
+) -> None:
+    asked: list[list[str]] = []
+
+    def run_apart(_: Path, arguments: list[str], *__: object) -> str:
+        asked.append(arguments)
+        return '{"job_id": "b", "restored_from": null, "replaced": null}'
+
+    monkeypatch.setattr(program, "run_apart", run_apart)
+    assert program._submit_apart(Path("x.toml"), Event(), replace) == Submission("b", None)
+    assert asked == [words]
 
 
 def test_exit_codes_are_those_of_the_services() -> None:

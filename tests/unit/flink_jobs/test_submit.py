@@ -209,6 +209,20 @@ def test_no_second_job_beside_another(site: Site, older: bool) -> None:
     assert site.stopped == []
 
 
+@pytest.mark.parametrize("name", [OLD, "own"], ids=["another version", "the own one"])
+def test_who_shall_replace_none_leaves_alone_what_came_meanwhile(site: Site, name: str) -> None:
+    site.jobs = [running(submit.job_name(site.settings) if name == "own" else f"{SETTINGS.name} {name}", "new")]
+    site.state(f"{OLD}/{'b' * 32}/chk-7")
+    with pytest.raises(submit.AlreadyThere, match="job new is there already"):
+        submit.submit(site.settings, replace=False)
+    assert (site.stopped, site.flink.submitted) == ([], [])
+
+
+def test_who_shall_replace_none_submits_where_none_is(site: Site) -> None:
+    chk = site.state(f"{OLD}/{'b' * 32}/chk-7")
+    assert submit.submit(site.settings, replace=False) == Submission("n" * 32, chk)
+
+
 def test_one_submission_at_a_time(tmp_path: Path) -> None:
     has_its_turn = Event()
 
