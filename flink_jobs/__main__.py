@@ -29,7 +29,7 @@ from flink_jobs.mender import GONE, NOT_OUT_YET, Mender
 from flink_jobs.recompute import ClusterBusy, NotOutYet, recompute
 from flink_jobs.settings import InvalidSettings, Settings
 from flink_jobs.status import PortTaken, Status, serve
-from flink_jobs.submit import AlreadyThere, JarsMissing, StateUnfit, fingerprint, jars, submit
+from flink_jobs.submit import AlreadyThere, JarsMissing, NotCheckpointed, StateUnfit, fingerprint, jars, submit
 from flink_jobs.timespans import InvalidSpan, Span, around, merged, starts
 from flink_jobs.uids import SameName
 
@@ -37,6 +37,7 @@ from flink_jobs.uids import SameName
 EXITS: Final[dict[type[Exception], int]] = {
     GaveUp: 1,
     AlreadyThere: 1,
+    NotCheckpointed: 1,
     SameName: 1,
     InvalidSpan: 2,
     StateGone: 1,

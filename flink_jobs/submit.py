@@ -2,9 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from fcntl import LOCK_EX, flock
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +27,9 @@ _CHECKPOINT_TIMEOUT_S: Final = 60
 _TOLERATED_CHECKPOINTS: Final = 10
 #: So often the newest state is looked for, while a job that runs makes newer ones and removes those before.
 _READS_OF_STATE: Final = 5
+#: Between them, where a job that runs has made none: all together longer than any checkpoint_interval_s, and still
+#: within what a submission may take.
+_LONGEST_PAUSE_S: Final = 25.0
 
 
 class JarsMissing(Exception):
@@ -33,6 +38,10 @@ class JarsMissing(Exception):
 
 class AlreadyThere(Exception):
     """Names the job."""
+
+
+class NotCheckpointed(Exception):
+    """Names the older version's job, and how to go on. Nothing has been changed."""
 
 
 class StateUnfit(Exception):
@@ -94,22 +103,29 @@ def _behaviour(settings: Settings) -> dict[str, str]:
 
 
 def submit(
-    settings: Settings, *, without: Collection[str] = (), without_state: bool = False, replace: bool = True
+    settings: Settings,
+    *,
+    without: Collection[str] = (),
+    without_state: bool = False,
+    replace: bool = True,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Submission:
     """Returns once the cluster has accepted the job. Raises whatever Flink does.
 
     An older version is stopped only when this one is planned and has a place for all of its state, but for that which
     is called as in ``without``. One at a time: a keeper that was killed may have left a submission on its way, and two
     jobs would be one too many. Unless it shall ``replace``, a job of whatever version is one too many: who waited here
-    may find what has replaced it. Raises AlreadyThere, ClusterUnreachable, StateUnfit. What is superfluous is removed.
+    may find what has replaced it. Raises AlreadyThere, ClusterUnreachable, NotCheckpointed, StateUnfit. What is
+    superfluous is removed.
     """
     with _locked(settings.local_folder):
         cluster = Cluster(settings.flink_address)
         old = _to_replace(cluster.jobs(), settings, replace)
         version, job, chosen = fingerprint(settings), compose(settings.kafka), configuration(settings)
+        pause = partial(sleep, min(settings.checkpoint_interval_s, _LONGEST_PAUSE_S))
         flink = Client.start(chosen)
         graph = flink.planned(plans.place(settings.local_folder, version, str(job), chosen, _made_with()), job)
-        known = None if without_state else _fit(flink, graph, settings.checkpoint_url, without)
+        known = None if without_state else _fit(flink, graph, settings.checkpoint_url, without, old, pause)
         if old is not None:
             _stop(cluster, old, settings.checkpoint_url)
         if known is None or old is not None:  # what was stopped has left a newer one
@@ -130,22 +146,45 @@ def _to_replace(jobs: list[RunningJob], settings: Settings, replace: bool) -> Ru
     return active[0] if active else None
 
 
-def _fit(flink: Client, graph: Any, checkpoint_url: str, without: Collection[str]) -> list[State]:
-    """The states that there are, the newest of which has a place in ``graph``. Raises StateUnfit.
+def _fit(
+    flink: Client,
+    graph: Any,
+    checkpoint_url: str,
+    without: Collection[str],
+    old: RunningJob | None,
+    pause: Callable[[], None],
+) -> list[State]:
+    """The states that there are, the newest of which has a place in ``graph``. Raises NotCheckpointed, StateUnfit.
 
-    A job that runs removes the newest as soon as there is a newer one: then that is read.
+    Where ``old`` runs, it must have made that: what it is stopped with has the same operators then. A job that runs
+    removes the newest as soon as there is a newer one: then that is read.
     """
     for left in reversed(range(_READS_OF_STATE)):
         known = checkpoints.states(flink, checkpoint_url)
         try:
+            if old is not None:
+                _check_own(old, known)
             if known:
                 _refuse_unfit(known[0], flink.unfit(graph, known[0]), without)
         except StateGone:
             if not left:
                 raise
+        except NotCheckpointed:
+            if not left:
+                raise
+            pause()
         else:
             return known
     raise AssertionError("the last turn returns or raises")
+
+
+def _check_own(job: RunningJob, known: list[State]) -> None:
+    if not known or known[0].fingerprint != _version(job):
+        raise NotCheckpointed(
+            f"job {job.job_id} of version {_version(job)} has made no checkpoint yet, so nobody can tell whether its "
+            "state has a place in this version. Nothing was changed. Try again once it runs; where it never does, "
+            "cancel it: then what it began with is gone on from"
+        )
 
 
 def _refuse_unfit(state: State, unfit: Collection[str], without: Collection[str]) -> None:
@@ -159,11 +198,14 @@ def _refuse_unfit(state: State, unfit: Collection[str], without: Collection[str]
         )
 
 
+def _version(job: RunningJob) -> str:
+    return job.name.rpartition(" ")[2]
+
+
 def _stop(cluster: Cluster, job: RunningJob, checkpoint_url: str) -> None:
     """With a savepoint; a job that can't make one is cancelled, and its last checkpoint is what there is."""
-    made_by = job.name.rpartition(" ")[2]
     try:
-        cluster.stop(job.job_id, checkpoints.directory(checkpoint_url, made_by))
+        cluster.stop(job.job_id, checkpoints.directory(checkpoint_url, _version(job)))
     except NotStopped:
         cluster.cancel(job.job_id)
 

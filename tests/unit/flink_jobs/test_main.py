@@ -17,7 +17,7 @@ from flink_jobs.keeper import GaveUp, StateLeftBehind, Submission, SubmissionFai
 from flink_jobs.recompute import ClusterBusy, NotOutYet
 from flink_jobs.settings import InvalidSettings, Settings
 from flink_jobs.status import PortTaken
-from flink_jobs.submit import AlreadyThere, JarsMissing, StateUnfit
+from flink_jobs.submit import AlreadyThere, JarsMissing, NotCheckpointed, StateUnfit
 from flink_jobs.timespans import InvalidSpan
 from flink_jobs.uids import SameName
 from pitwall import exits
@@ -106,6 +106,7 @@ def test_exit_codes_are_those_of_the_services() -> None:
     assert {
         GaveUp: exits.EXIT_FAILED,
         AlreadyThere: exits.EXIT_FAILED,
+        NotCheckpointed: exits.EXIT_FAILED,
         SameName: exits.EXIT_FAILED,
         StateGone: exits.EXIT_FAILED,
         StateLeftBehind: exits.EXIT_STATE,

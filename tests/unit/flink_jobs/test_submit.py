@@ -1,5 +1,6 @@
 """What Flink is told about the job."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
@@ -163,6 +164,46 @@ def test_state_that_the_older_version_removes_meanwhile_is_looked_for_anew(site:
     with pytest.raises(submit.StateUnfit):
         submit.submit(site.settings)
     assert site.stopped == []
+
+
+def state_at(site: Site, folder: str, at_s: int) -> str:
+    url = site.state(folder)
+    os.utime(Path(site.settings.checkpoint_dir) / folder / "_metadata", (at_s, at_s))
+    return url
+
+
+ANOTHER = "1" * 12
+
+
+@pytest.mark.parametrize("others", [True, False], ids=["it went on from another's", "it began without any"])
+def test_an_older_version_is_stopped_once_it_has_made_a_checkpoint_that_is_known_to_fit(
+    site: Site, others: bool
+) -> None:
+    site.jobs, pauses = [running()], list[float]()
+    if others:
+        state_at(site, f"{OLD}/{'a' * 32}/chk-7", 1_000)
+        state_at(site, f"{ANOTHER}/savepoint-b-1", 2_000)
+
+    def sleep(seconds: float) -> None:
+        assert site.stopped == []
+        pauses.append(seconds)
+        if len(pauses) == 4:
+            state_at(site, f"{OLD}/{'c' * 32}/chk-1", 3_000)
+            site.flink.unfit_names = ["windows of 1 min"]
+
+    with pytest.raises(submit.StateUnfit, match="chk-1 holds what this version has no place for"):
+        submit.submit(site.settings, sleep=sleep)
+    assert (pauses, site.stopped) == ([SETTINGS.checkpoint_interval_s] * 4, [])
+
+
+def test_an_older_version_that_makes_no_checkpoint_is_named_and_runs_on(site: Site) -> None:
+    site.jobs, pauses = [running()], list[float]()
+    site.state(f"{ANOTHER}/savepoint-b-1")
+    rarely = replace(site.settings, checkpoint_interval_s=90)
+    with pytest.raises(submit.NotCheckpointed, match=f"job old of version {OLD} has made no checkpoint yet.*cancel it"):
+        submit.submit(rarely, sleep=pauses.append)
+    assert (site.stopped, site.flink.submitted) == ([], [])
+    assert 90 < sum(pauses) <= 100
 
 
 def test_state_that_is_removed_again_and_again_ends_the_upgrade_and_not_the_older_version(site: Site) -> None:
