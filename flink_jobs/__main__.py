@@ -26,7 +26,7 @@ from flink_jobs.history import HistoryGone, HistoryUnreachable
 from flink_jobs.job import compose
 from flink_jobs.keeper import GaveUp, Keeper, StateLeftBehind, Submission, SubmissionFailed
 from flink_jobs.mender import GONE, NOT_OUT_YET, Mender
-from flink_jobs.recompute import ClusterBusy, NotOutYet, recompute
+from flink_jobs.recompute import ClusterBusy, NoFreeSlot, NotOutYet, recompute
 from flink_jobs.settings import InvalidSettings, Settings
 from flink_jobs.status import PortTaken, Status, serve
 from flink_jobs.submit import AlreadyThere, JarsMissing, NotCheckpointed, StateUnfit, fingerprint, jars, submit
@@ -50,6 +50,7 @@ EXITS: Final[dict[type[Exception], int]] = {
     PortTaken: 71,
     NotOutYet: NOT_OUT_YET,
     ClusterBusy: NOT_OUT_YET,
+    NoFreeSlot: 69,
     InvalidSettings: 78,
 }
 

@@ -24,19 +24,29 @@ class ApartFailed(Exception):
         self.code, self.last_line = code, "".join(said.splitlines()[-1:])
 
 
+class ApartTimedOut(ApartFailed):
+    """It was killed. What it has handed to a cluster goes on there."""
+
+
 def run_apart(config: Path, arguments: Sequence[str], ended: threading.Event, timeout_s: float) -> str:
-    """The last line of its standard output. It is killed once ``ended``, or after that time. Raises ApartFailed."""
+    """The last line of its standard output. It is killed once ``ended``, or after that time.
+
+    Raises ApartFailed, ApartTimedOut.
+    """
     command = [sys.executable, "-m", "flink_jobs", "--config", str(config), *arguments]
     pipe = subprocess.PIPE
     child = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=os.environ | _SHORT_LIVED_JVM)
-    deadline = time.monotonic() + timeout_s
+    deadline, timed_out = time.monotonic() + timeout_s, False
     while True:
         try:
             said, complained = child.communicate(timeout=_POLL_S)
             break
         except subprocess.TimeoutExpired:
-            if ended.is_set() or time.monotonic() > deadline:
+            timed_out = time.monotonic() > deadline
+            if ended.is_set() or timed_out:
                 child.kill()
     if child.returncode != 0:
+        if timed_out:
+            raise ApartTimedOut(child.returncode, complained, f"{said}\nkilled after {timeout_s:g} s")
         raise ApartFailed(child.returncode, complained, said)
     return said.splitlines()[-1]

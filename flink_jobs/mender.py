@@ -9,17 +9,19 @@ from typing import Final
 
 from confluent_kafka import OFFSET_STORED, Consumer, KafkaException, Message, TopicPartition
 
-from flink_jobs.apart import ApartFailed, run_apart
+from flink_jobs.apart import ApartFailed, ApartTimedOut, run_apart
+from flink_jobs.cluster import Cluster, ClusterUnreachable
 from flink_jobs.history import consumer
 from flink_jobs.keeper import GaveUp
 from flink_jobs.mending import Mending
 from flink_jobs.metrics_sql import LONG_WINDOW_S
-from flink_jobs.recompute import Recomputed
+from flink_jobs.recompute import Recomputed, cancel
 from flink_jobs.settings import Settings
 from flink_jobs.tables_sql import LATE_WINDOWS
 from flink_jobs.timespans import Span, rfc3339
 
-#: Exit codes of a recompute: the stream hasn't closed any of it, and its readings are no longer in Kafka.
+#: Exit codes of a recompute: the stream hasn't closed any of it, or another one is under way; and its readings are no
+#: longer in Kafka.
 NOT_OUT_YET: Final = 75
 GONE: Final = 65
 
@@ -51,7 +53,11 @@ class Mender:
 
         def recompute(spans: Sequence[Span]) -> Recomputed:
             ends = [each for span in spans for each in ("--from", str(span.begin_s), "--to", str(span.end_s))]
-            said = json.loads(run_apart(config, ["recompute", *ends], ended, RECOMPUTE_TIMEOUT_S))
+            try:
+                said = json.loads(run_apart(config, ["recompute", *ends], ended, RECOMPUTE_TIMEOUT_S))
+            except ApartTimedOut:
+                _cancel(settings, log)
+                raise
             return Recomputed(said["windows_mended"], tuple(Span(**each) for each in said["spans"]))
 
         mending = Mending(settings.mend_quiet_s, settings.mend_longest_s)
@@ -126,3 +132,11 @@ class Mender:
                 self._log("offset not committed", reason=error.args[0].str())
                 return
             self._committed = self.mending.settled
+
+
+def _cancel(settings: Settings, log: Callable[..., None]) -> None:
+    """Else it would go on on the cluster, in the way of the next."""
+    try:
+        cancel(Cluster(settings.flink_address), settings)
+    except ClusterUnreachable as error:
+        log("recompute not cancelled", reason=str(error))

@@ -3,6 +3,9 @@
 An announcement speaks for the readings of its vehicle that come within ANNOUNCED_AGAIN_S after it, so a window is done
 with only where its last announcement was longer ago than that when the recompute began. Time is monotonic and passed
 in. Offsets are those of late-windows' one partition; what is not mended is never settled.
+
+A recompute reads all that has come since its oldest window, so one that fails may have begun too early, or have had too
+much to do. The next one takes the newest windows alone, half as many; each that ends well, twice as many.
 """
 
 import math
@@ -17,7 +20,7 @@ from flink_jobs.timespans import MOST_SPAN_S, Span, merged, starts
 #: After a recompute that failed; doubled with each that fails after it.
 FIRST_RETRY_S: Final = 10.0
 LAST_RETRY_S: Final = 600.0
-#: Of one recompute.
+#: Of one recompute, unless one has failed.
 MOST_WINDOWS: Final = MOST_SPAN_S // LONG_WINDOW_S
 
 
@@ -44,6 +47,7 @@ class Mending:
     _pending: dict[int, _Announced] = field(default_factory=dict)
     _next_offset: int = 0
     _failures_in_a_row: int = 0
+    _most_windows: int = MOST_WINDOWS
     _not_before_s: float = -math.inf
 
     def __post_init__(self) -> None:
@@ -59,19 +63,21 @@ class Mending:
         self._pending.setdefault(start_s, _Announced(offset, now_s, now_s)).last_s = now_s
 
     def due(self, now_s: float) -> list[Span]:
-        """What to recompute now, the oldest first; empty while it is better to wait."""
+        """What to recompute now; empty while it is better to wait."""
         if not self._pending or now_s < self._not_before_s:
             return []
         is_quiet = now_s - max(each.last_s for each in self._pending.values()) >= self.quiet_s
         if not is_quiet and now_s - min(each.first_s for each in self._pending.values()) < self.longest_s:
             return []
-        return merged(sorted(self._pending)[:MOST_WINDOWS])
+        newest_first = self._most_windows < MOST_WINDOWS
+        return merged(sorted(self._pending, reverse=newest_first)[: self._most_windows])
 
     def done(self, spans: Iterable[Span], windows_mended: int, began_s: float, now_s: float) -> None:
         """A recompute of these has ended that began then. What was due and isn't among them is tried again later."""
         self.recomputes += 1
         self.windows_mended += windows_mended
         self._failures_in_a_row = 0
+        self._take_more()
         for start_s in starts(spans):
             known = self._pending.get(start_s)
             if known is not None and known.last_s + ANNOUNCED_AGAIN_S < began_s:
@@ -81,13 +87,15 @@ class Mending:
         self._not_before_s = now_s + FIRST_RETRY_S
 
     def postponed(self, now_s: float) -> None:
-        """None of them is out yet."""
+        """None of them is out yet. Of more, some may be."""
+        self._take_more()
         self._not_before_s = now_s + self.quiet_s
 
     def failed(self, now_s: float) -> None:
         self.failures += 1
         self._not_before_s = now_s + min(FIRST_RETRY_S * 2.0**self._failures_in_a_row, LAST_RETRY_S)
         self._failures_in_a_row += 1
+        self._most_windows = max(1, min(self._most_windows, len(self._pending)) // 2)
 
     def give_up_oldest(self) -> int:
         """Its readings are gone. Returns where it began."""
@@ -95,6 +103,9 @@ class Mending:
         del self._pending[oldest]
         self.windows_given_up += 1
         return oldest
+
+    def _take_more(self) -> None:
+        self._most_windows = min(2 * self._most_windows, MOST_WINDOWS)
 
     @property
     def settled(self) -> int:

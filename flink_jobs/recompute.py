@@ -10,6 +10,7 @@ from flink_jobs import batch
 from flink_jobs.cluster import Cluster
 from flink_jobs.history import History
 from flink_jobs.job import PLANNING
+from flink_jobs.keeper import active_jobs
 from flink_jobs.metrics_sql import LONG_WINDOW_S
 from flink_jobs.recompute_sql import compose_recompute
 from flink_jobs.settings import Settings
@@ -22,7 +23,11 @@ class NotOutYet(Exception):
 
 
 class ClusterBusy(Exception):
-    """No slot is free, or a recompute is under way; says which."""
+    """A recompute is under way; names it."""
+
+
+class NoFreeSlot(Exception):
+    """The cluster has none for a recompute; names the mend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +41,8 @@ class Recomputed:
 def recompute(settings: Settings, spans: Sequence[Span], log: Callable[..., None]) -> Recomputed:
     """Returns when all is committed. What the stream hasn't closed is left out.
 
-    Raises InvalidSpan, NotOutYet, HistoryGone, HistoryUnreachable, ClusterBusy, ClusterUnreachable, and whatever Flink
-    does.
+    Raises InvalidSpan, NotOutYet, HistoryGone, HistoryUnreachable, ClusterBusy, NoFreeSlot, ClusterUnreachable, and
+    whatever Flink does.
     """
     _check_length(spans)
     history = History(settings.kafka_bootstrap, settings.kafka.apart().name)
@@ -53,6 +58,12 @@ def recompute(settings: Settings, spans: Sequence[Span], log: Callable[..., None
         return Recomputed(history.mended_since(end), tuple(out))
     finally:
         history.close()
+
+
+def cancel(cluster: Cluster, settings: Settings) -> None:
+    """What of it is under way: it doesn't end with the process that began it. Raises ClusterUnreachable."""
+    for job in active_jobs(cluster.jobs(), settings.kafka.apart().name):
+        cluster.cancel(job.job_id)
 
 
 def closed(starts_s: Sequence[int], is_out: Callable[[int], bool]) -> list[int]:
@@ -86,8 +97,7 @@ def _check_length(spans: Sequence[Span]) -> None:
 
 
 def _check_room(cluster: Cluster, name: str) -> None:
-    for job in cluster.jobs():
-        if job.active and job.name.startswith(f"{name} "):
-            raise ClusterBusy(f"job {job.job_id}, a recompute, is under way; wait for its end or cancel it")
+    for job in active_jobs(cluster.jobs(), name):
+        raise ClusterBusy(f"job {job.job_id}, a recompute, is under way; wait for its end or cancel it")
     if cluster.free_slots() < 1:
-        raise ClusterBusy("the Flink cluster has no free slot; give it one more than the stream job takes")
+        raise NoFreeSlot("the Flink cluster has no free slot; give it one more than the stream job takes")

@@ -14,7 +14,7 @@ from flink_jobs.checkpoints import StateGone
 from flink_jobs.cluster import ClusterUnreachable
 from flink_jobs.history import HistoryGone, HistoryUnreachable
 from flink_jobs.keeper import GaveUp, StateLeftBehind, Submission, SubmissionFailed
-from flink_jobs.recompute import ClusterBusy, NotOutYet
+from flink_jobs.recompute import ClusterBusy, NoFreeSlot, NotOutYet
 from flink_jobs.settings import InvalidSettings, Settings
 from flink_jobs.status import PortTaken
 from flink_jobs.submit import AlreadyThere, JarsMissing, NotCheckpointed, StateUnfit
@@ -116,6 +116,7 @@ def test_exit_codes_are_those_of_the_services() -> None:
         HistoryUnreachable: exits.EXIT_MISSING,
         NotOutYet: mender.NOT_OUT_YET,
         ClusterBusy: mender.NOT_OUT_YET,
+        NoFreeSlot: exits.EXIT_MISSING,
         ClusterUnreachable: exits.EXIT_MISSING,
         JarsMissing: exits.EXIT_MISSING,
         PortTaken: exits.EXIT_PORT_TAKEN,

@@ -4,15 +4,19 @@ import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from confluent_kafka import TopicPartition
 
-from flink_jobs.apart import ApartFailed
+from flink_jobs import mender as module
+from flink_jobs.apart import ApartFailed, ApartTimedOut
+from flink_jobs.cluster import Cluster, ClusterUnreachable
 from flink_jobs.keeper import GaveUp
 from flink_jobs.mender import GONE, NOT_OUT_YET, Mender
 from flink_jobs.mending import Mending
 from flink_jobs.recompute import Recomputed
+from flink_jobs.settings import Settings
 from flink_jobs.timespans import Span
 
 
@@ -99,6 +103,37 @@ def test_what_is_not_out_yet_is_no_failure() -> None:
     rig.announce(300, 4, LONG_AGO)
     rig.mender.look(None, LONG_AGO + 10)
     assert (rig.consumer.committed, rig.said, rig.mender.mending.failures) == ([4], ["recompute postponed"], 0)
+
+
+@pytest.mark.parametrize(
+    ("failure", "cancelled"),
+    [(ApartTimedOut(-9), ["127.0.0.1:8081"]), (ApartFailed(1), [])],
+    ids=["it took too long", "it ended by itself"],
+)
+@pytest.mark.parametrize("away", [False, True], ids=["there", "away"])
+def test_one_that_takes_too_long_is_cancelled_on_the_cluster_too(
+    monkeypatch: pytest.MonkeyPatch, failure: ApartFailed, cancelled: list[str], away: bool
+) -> None:
+    asked: list[str] = []
+
+    def run_apart(*_: object) -> str:
+        raise failure
+
+    def cancel(cluster: Cluster, _: Settings) -> None:
+        asked.append(cluster.address)
+        if away:
+            raise ClusterUnreachable("refused")
+
+    monkeypatch.setattr(module, "run_apart", run_apart)
+    monkeypatch.setattr(module, "cancel", cancel)
+    said: list[str] = []
+    mender = Mender.of(
+        Settings("127.0.0.1:1", "/data"), Path("x.toml"), threading.Event(), lambda event, **_: said.append(event)
+    )
+    with pytest.raises(ApartFailed) as raised:
+        mender._recompute([Span(300, 600)])
+    assert (raised.value, asked) == (failure, cancelled)
+    assert said == (["recompute not cancelled"] if away and cancelled else [])
 
 
 def test_what_is_gone_is_given_up_loudly() -> None:

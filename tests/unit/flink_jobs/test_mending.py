@@ -82,6 +82,46 @@ def test_failures_are_tried_again_ever_later_until_one_ends_well() -> None:
     assert under_way.due(now_s + FIRST_RETRY_S)
 
 
+def test_after_failures_the_newest_windows_have_their_turn_first_ever_fewer() -> None:
+    under_way, now_s, taken = mending(*((n * 300, n, 0.0) for n in range(10))), 100.0, []
+    for _ in range(5):
+        taken.append(under_way.due(now_s))
+        under_way.failed(now_s)
+        now_s += LAST_RETRY_S
+    assert taken == [[Span(begin * 300, 3_000)] for begin in (0, 5, 8, 9, 9)]
+
+
+def test_one_that_is_too_old_for_ever_keeps_no_other_from_being_mended() -> None:
+    too_old = 0
+    under_way, now_s = mending(*((n * 300, n, 0.0) for n in range(10))), 100.0
+    for turn in range(20):
+        spans = under_way.due(now_s)
+        if too_old in starts(spans):
+            under_way.failed(now_s)
+            under_way.announced(90_000 + turn * 300, 10 + turn, now_s)
+        else:
+            under_way.done(spans, 1, now_s, now_s)
+        now_s += LAST_RETRY_S
+    assert len(under_way._pending) <= 3
+    assert under_way.settled == 0
+
+
+def test_those_that_are_not_out_yet_hold_up_no_older_ones_after_a_failure() -> None:
+    under_way = mending((A, 0, 0), (B, 1, 0), (C, 2, 0))
+    under_way.failed(100)
+    assert under_way.due(200) == [Span(C, C + 300)]
+    under_way.postponed(200)
+    assert under_way.due(300) == [Span(B, B + 300), Span(C, C + 300)]
+
+
+def test_after_enough_that_ended_well_a_recompute_is_as_long_as_ever() -> None:
+    under_way = mending(*((n * 300, n, 0.0) for n in range(MOST_WINDOWS + 10)))
+    under_way.failed(100)
+    assert under_way.due(200) == [Span((MOST_WINDOWS // 2 + 10) * 300, (MOST_WINDOWS + 10) * 300)]
+    under_way.done([], 0, 200, 200)
+    assert under_way.due(300) == [Span(0, MOST_WINDOWS * 300)]
+
+
 def test_windows_whose_readings_are_gone_are_given_up_one_by_one() -> None:
     under_way = mending((B, 0, 0), (A, 1, 0))
     assert (under_way.give_up_oldest(), under_way.due(100)) == (A, [Span(B, B + 300)])

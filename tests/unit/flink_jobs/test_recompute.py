@@ -1,7 +1,7 @@
 """The recompute: what of it is out, what it asks of the cluster, and its text."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -9,7 +9,7 @@ from flink_jobs import recompute
 from flink_jobs.cluster import RunningJob
 from flink_jobs.history import WindowRecord
 from flink_jobs.metrics_sql import views
-from flink_jobs.recompute import ClusterBusy, closed
+from flink_jobs.recompute import ClusterBusy, NoFreeSlot, closed
 from flink_jobs.recompute_sql import compose_recompute
 from flink_jobs.settings import Settings
 from flink_jobs.tables_sql import Kafka
@@ -23,12 +23,16 @@ SPANS = [Span(300, 900), Span(3_000, 3_300)]
 class FakeCluster:
     slots: int = 1
     running: Sequence[RunningJob] = ()
+    cancelled: list[str] = field(default_factory=list)
 
     def jobs(self) -> Sequence[RunningJob]:
         return self.running
 
     def free_slots(self) -> int:
         return self.slots
+
+    def cancel(self, job_id: str) -> None:
+        self.cancelled.append(job_id)
 
 
 @pytest.mark.parametrize(
@@ -61,18 +65,19 @@ def test_what_is_no_windows_id_is_refused(ce_id: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cluster", "reason"),
+    ("cluster", "raises", "reason"),
     [
-        pytest.param(FakeCluster(slots=0), "no free slot", id="no slot"),
+        pytest.param(FakeCluster(slots=0), NoFreeSlot, "no free slot", id="no slot"),
         pytest.param(
-            FakeCluster(running=[RunningJob("a1", "jobs-recompute batch", "RUNNING", 1, 1)]),
+            FakeCluster(slots=0, running=[RunningJob("a1", "jobs-recompute batch", "RUNNING", 1, 1)]),
+            ClusterBusy,
             "a1.*under way",
             id="one runs",
         ),
     ],
 )
-def test_it_begins_only_where_there_is_room(cluster: FakeCluster, reason: str) -> None:
-    with pytest.raises(ClusterBusy, match=reason):
+def test_it_begins_only_where_there_is_room(cluster: FakeCluster, raises: type[Exception], reason: str) -> None:
+    with pytest.raises(raises, match=reason):
         recompute._check_room(cluster, "jobs-recompute")  # type: ignore[arg-type]
 
 
@@ -82,6 +87,19 @@ def test_neither_the_stream_nor_a_recompute_that_has_ended_is_in_its_way() -> No
         RunningJob("a2", "jobs-recompute batch", "FINISHED", 0, 1),
     ]
     recompute._check_room(FakeCluster(1, running), "jobs-recompute")  # type: ignore[arg-type]
+
+
+def test_a_recompute_is_cancelled_by_its_name_and_nothing_else_is() -> None:
+    settings = Settings("127.0.0.1:9092", "/data", name="jobs")
+    running = [
+        RunningJob("a1", "jobs 0123456789ab", "RUNNING", 1, 1),
+        RunningJob("a2", "jobs-recompute batch", "FAILED", 0, 1),
+        RunningJob("a3", "jobs-recompute batch", "RUNNING", 1, 1),
+        RunningJob("a4", "others-recompute batch", "RUNNING", 1, 1),
+    ]
+    cluster = FakeCluster(1, running)
+    recompute.cancel(cluster, settings)  # type: ignore[arg-type]
+    assert cluster.cancelled == ["a3"]
 
 
 @pytest.mark.parametrize("spans", [[], [Span(0, 86_700)], [Span(0, 43_500), Span(86_400, 129_600)]])
