@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def keep(settings: Settings, config: Path) -> None:
-    """Returns on SIGTERM; the job goes on. Raises GaveUp, StateLeftBehind, JarsMissing and PortTaken."""
+    """Returns on SIGTERM; the job goes on. Raises GaveUp, StateLeftBehind, InvalidSettings, JarsMissing, PortTaken."""
     jars()
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -136,6 +136,8 @@ def _submit_apart(config: Path, ended: threading.Event, replace: bool) -> Submis
     except ApartFailed as error:
         if error.code == EXITS[StateUnfit]:
             raise StateLeftBehind(json.loads(error.last_line)["reason"]) from error
+        if error.code == EXITS[InvalidSettings]:
+            raise InvalidSettings(json.loads(error.last_line)["reason"]) from error
         raise SubmissionFailed(str(error)) from error
 
 

@@ -1,10 +1,12 @@
 """Where the job's state lies, in a folder or in S3, and which of it is gone on from.
 
+    CHECKPOINT_DIR/name
     CHECKPOINT_DIR/<fingerprint of the text that made it>/<Flink's job id>/chk-<n>/_metadata
     CHECKPOINT_DIR/<fingerprint of the text that made it>/savepoint-<...>/_metadata
 
 Each submission gets a new job id from Flink. An operator finds its state by its name (uids.py), whatever the text that
-made it, so the newest state of all is the one to go on from.
+made it, so the newest state of all is the one to go on from. Nothing there tells one job's state from another's, so a
+job needs a folder of its own: `name` has the name of the one that was there first.
 """
 
 import re
@@ -17,6 +19,7 @@ KEPT_OTHERS: Final = 3
 #: Savepoints that are kept, of all texts. Each upgrade makes one; Flink removes none of them.
 KEPT_SAVEPOINTS: Final = 3
 
+_NAME: Final = "name"
 _COMPLETE: Final = "_metadata"
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{12}")
 _CHECKPOINT: Final = re.compile(r"chk-(\d+)")
@@ -45,6 +48,12 @@ class Files(Protocol):
     def remove(self, path: str) -> None:
         """With all that is in it; nothing where there is none."""
 
+    def read(self, path: str) -> bytes:
+        """All of a file that is there."""
+
+    def write(self, path: str, content: bytes) -> None:
+        """In place of what is there; makes the folder."""
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -63,6 +72,17 @@ class State:
 def directory(checkpoint_url: str, fingerprint: str) -> str:
     """Where the job of this text puts its own."""
     return f"{checkpoint_url}/{fingerprint}"
+
+
+def claim(files: Files, checkpoint_url: str, name: str) -> str:
+    """The name of the job whose folder this is: ``name``, unless another was here first."""
+    place = f"{checkpoint_url}/{_NAME}"
+    is_there = any(entry.name == _NAME for entry in files.listed(checkpoint_url))
+    # Empty: whoever wrote it was killed.
+    owner = files.read(place).decode() if is_there else ""
+    if not owner:
+        files.write(place, name.encode())
+    return owner or name
 
 
 def states(files: Files, checkpoint_url: str) -> list[State]:

@@ -98,6 +98,25 @@ class Client:
         doomed = self.java.org.apache.flink.core.fs.Path(path)
         doomed.getFileSystem().delete(doomed, True)
 
+    def read(self, path: str) -> bytes:
+        """As flink_jobs.checkpoints.Files."""
+        place = self.java.org.apache.flink.core.fs.Path(path)
+        file = place.getFileSystem().open(place)
+        try:
+            return bytes(file.readAllBytes())
+        finally:
+            file.close()
+
+    def write(self, path: str, content: bytes) -> None:
+        """As flink_jobs.checkpoints.Files."""
+        flink = self.java.org.apache.flink.core.fs
+        place = flink.Path(path)
+        file = place.getFileSystem().create(place, flink.FileSystem.WriteMode.OVERWRITE)
+        try:
+            file.write(content)
+        finally:
+            file.close()
+
     def _operators(self, state: State) -> list[Any]:
         from py4j.protocol import Py4JJavaError
 

@@ -136,7 +136,7 @@ class Keeper:
     _watched: set[str] = field(default_factory=set)
 
     def look(self) -> None:
-        """Looks once and acts. Raises GaveUp, and StateLeftBehind as ``submit`` does."""
+        """Looks once and acts. Raises GaveUp, and what ``submit`` does but for SubmissionFailed."""
         try:
             decision = decide(self.cluster.jobs(), self.name, self.version, self._watched)
             if isinstance(decision, Watch) and decision.job.at_work:

@@ -16,7 +16,7 @@ from flink_jobs.client import Client
 from flink_jobs.cluster import Cluster, NotStopped, RunningJob
 from flink_jobs.job import PLANNING, compose
 from flink_jobs.keeper import Submission, active_jobs
-from flink_jobs.settings import Settings
+from flink_jobs.settings import InvalidSettings, Settings
 
 _FOLDER: Final = Path(__file__).parent
 _BUILT: Final = _FOLDER / "target"
@@ -115,8 +115,8 @@ def submit(
     An older version is stopped only when this one is planned and has a place for all of its state, but for that which
     is called as in ``without``. One at a time: a keeper that was killed may have left a submission on its way, and two
     jobs would be one too many. Unless it shall ``replace``, a job of whatever version is one too many: who waited here
-    may find what has replaced it. Raises AlreadyThere, ClusterUnreachable, NotCheckpointed, StateUnfit. What is
-    superfluous is removed.
+    may find what has replaced it. Raises AlreadyThere, ClusterUnreachable, InvalidSettings, NotCheckpointed,
+    StateUnfit. What is superfluous is removed.
     """
     with _locked(settings.local_folder):
         cluster = Cluster(settings.flink_address)
@@ -124,6 +124,7 @@ def submit(
         version, job, chosen = fingerprint(settings), compose(settings.kafka), configuration(settings)
         pause = partial(sleep, min(settings.checkpoint_interval_s, _LONGEST_PAUSE_S))
         flink = Client.start(chosen)
+        _claim(flink, settings)
         graph = flink.planned(plans.place(settings.local_folder, version, str(job), chosen, _made_with()), job)
         known = None if without_state else _fit(flink, graph, settings.checkpoint_url, without, old, pause)
         if old is not None:
@@ -144,6 +145,17 @@ def _to_replace(jobs: list[RunningJob], settings: Settings, replace: bool) -> Ru
         if not replace or job.name == job_name(settings) or len(active) > 1:
             raise AlreadyThere(f"job {job.job_id} is there already, called {job.name}")
     return active[0] if active else None
+
+
+def _claim(flink: Client, settings: Settings) -> None:
+    """Raises InvalidSettings where the folder for checkpoints is another job's."""
+    owner = checkpoints.claim(flink, settings.checkpoint_url, settings.name)
+    if owner != settings.name:
+        raise InvalidSettings(
+            f"checkpoint_dir: {settings.checkpoint_dir!r} holds the state of the job {owner!r}, and this one is called "
+            f"{settings.name!r}: they would take each other's. Give each a folder of its own; where {owner!r} is the "
+            f"former name of this one, see that it no longer runs and remove {settings.checkpoint_url}/name"
+        )
 
 
 def _fit(

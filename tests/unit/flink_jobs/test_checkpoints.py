@@ -28,6 +28,13 @@ class LocalFiles:
     def remove(self, path: str) -> None:
         rmtree(path)
 
+    def read(self, path: str) -> bytes:
+        return Path(path).read_bytes()
+
+    def write(self, path: str, content: bytes) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(content)
+
 
 @pytest.fixture
 def files() -> LocalFiles:
@@ -79,6 +86,17 @@ def test_a_job_that_goes_while_it_is_looked_at_takes_nothing_else_with_it(tmp_pa
     doomed = checkpoint(tmp_path, ONE, "b", 1, at_s=2_000)
     files = LocalFiles(lambda folder: rmtree(folder) if folder == doomed else None)
     assert sorted(folders(checkpoints.states(files, str(tmp_path)))) == wanted
+
+
+def test_a_folder_is_that_of_the_job_that_was_there_first(tmp_path: Path, files: LocalFiles) -> None:
+    url = str(tmp_path / "new")
+    owners = [checkpoints.claim(files, url, name) for name in ("zürich", "bern", "zürich")]
+    assert owners == ["zürich"] * 3
+
+
+def test_a_name_that_was_not_written_claims_nothing(tmp_path: Path, files: LocalFiles) -> None:
+    (tmp_path / "name").touch()
+    assert [checkpoints.claim(files, str(tmp_path), name) for name in ("a", "b")] == ["a", "a"]
 
 
 def test_what_dead_submissions_left_is_removed_and_their_last_state_is_not(tmp_path: Path, files: LocalFiles) -> None:

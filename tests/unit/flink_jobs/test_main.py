@@ -73,6 +73,7 @@ def test_upgrade_hands_the_job_over_without_what_people_name(
     ("code", "said", "raises", "reason"),
     [
         (65, '{"reason": "no place for x"}', StateLeftBehind, "no place for x"),
+        (78, '{"reason": "checkpoint_dir: x"}', InvalidSettings, "checkpoint_dir: x"),
         (1, "org.apache.X", SubmissionFailed, "exit code 1: trouble org.apache.X"),
     ],
 )

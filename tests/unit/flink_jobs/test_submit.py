@@ -14,7 +14,7 @@ from flink_jobs.client import Client
 from flink_jobs.cluster import Cluster, NotStopped, RunningJob
 from flink_jobs.job import Job
 from flink_jobs.keeper import Submission
-from flink_jobs.settings import Settings
+from flink_jobs.settings import InvalidSettings, Settings
 
 SETTINGS = Settings("127.0.0.1:9092", "/data/checkpoints", flink_address="flink:8081", parallelism=2)
 
@@ -64,6 +64,12 @@ class FakeFlink:
 
     def remove(self, path: str) -> None:
         rmtree(path.removeprefix("file://"))
+
+    def read(self, path: str) -> bytes:
+        return Path(path.removeprefix("file://")).read_bytes()
+
+    def write(self, path: str, content: bytes) -> None:
+        Path(path.removeprefix("file://")).write_bytes(content)
 
     def submit(self, graph: Path, jars: object, state: State | None, *, partly: bool) -> str:
         self.submitted.append((graph, state.folder if state else None, partly))
@@ -236,9 +242,20 @@ def test_what_is_superfluous_is_removed(site: Site) -> None:
         (Path(site.settings.checkpoint_dir) / "plans" / f"{number:012x}.key").touch()
     submit.submit(site.settings)
     left = {path.name for path in Path(site.settings.checkpoint_dir).iterdir()}
-    assert left == {"lock", "plans", *(f"{number:012x}" for number in (2, 3, 4))}
+    assert left == {"lock", "name", "plans", *(f"{number:012x}" for number in (2, 3, 4))}
     plans = {path.name for path in (Path(site.settings.checkpoint_dir) / "plans").iterdir()}
     assert plans == {f"{number:012x}.key" for number in (2, 3, 4)}
+
+
+def test_a_job_of_another_name_neither_takes_state_nor_removes_any(site: Site) -> None:
+    submit.submit(site.settings)
+    states = [site.state(f"{number:012x}/{'b' * 32}/chk-1").removeprefix("file://") for number in range(9)]
+    with pytest.raises(InvalidSettings) as refused:
+        submit.submit(replace(site.settings, name="other"))
+    assert f"checkpoint_dir: {site.settings.checkpoint_dir!r} holds the state of the job" in str(refused.value)
+    assert "Give each a folder of its own" in str(refused.value)
+    assert all(Path(state).exists() for state in states)
+    assert len(site.flink.submitted) == 1
 
 
 @pytest.mark.parametrize("older", [True, False], ids=["two of older versions", "one that a killed keeper submitted"])
