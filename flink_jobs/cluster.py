@@ -73,14 +73,10 @@ class Cluster:
     def checkpointed_s(self, job_id: str) -> float:
         """When its newest checkpoint was complete, in seconds since 1970; 0: there is none. Raises ClusterUnreachable.
 
-        One that it was restored from counts too.
+        One that it was restored from doesn't count: Flink tells only when that was read.
         """
-        latest = self._get(f"/jobs/{job_id}/checkpoints")["latest"]
-        completed, restored = latest.get("completed"), latest.get("restored")
-        times = (
-            [completed["latest_ack_timestamp"]] if completed else [restored["restore_timestamp"]] if restored else []
-        )
-        return max(times, default=0) / 1000
+        completed = self._get(f"/jobs/{job_id}/checkpoints")["latest"].get("completed")
+        return completed["latest_ack_timestamp"] / 1000 if completed else 0.0
 
     def stop(self, job_id: str, folder: str) -> str:
         """Stops it with a savepoint below ``folder``, and returns where that is, once the job has ended.

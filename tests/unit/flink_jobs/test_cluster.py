@@ -135,7 +135,14 @@ def test_a_job_is_cancelled_and_has_ended_then(cluster: Cluster, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("latest", "at_s"), [({"completed": {"latest_ack_timestamp": 1_500}}, 1.5), ({"completed": None}, 0), ({}, 0)]
+    ("latest", "at_s"),
+    [
+        ({"completed": {"latest_ack_timestamp": 1_500}}, 1.5),
+        ({"completed": {"latest_ack_timestamp": 1_500}, "restored": {"restore_timestamp": 9_000}}, 1.5),
+        ({"completed": None, "restored": {"restore_timestamp": 9_000}}, 0),
+        ({"completed": None}, 0),
+        ({}, 0),
+    ],
 )
 def test_the_time_of_the_newest_checkpoint(cluster: Cluster, latest: object, at_s: float) -> None:
     ANSWERS["/jobs/a/checkpoints"] = (200, json.dumps({"latest": latest}).encode())
