@@ -40,8 +40,13 @@ class Alert:
         return self.state, self.sequence
 
     @property
+    def cleared(self) -> bool:
+        return self.state == CLEARED
+
+    @property
     def open(self) -> bool:
-        return self.state != CLEARED
+        """One of history never is: it tells what has been, and the live readings since then how the vehicle is."""
+        return not (self.cleared or self.backfilled)
 
     @property
     def acknowledged(self) -> bool:

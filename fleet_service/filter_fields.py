@@ -75,6 +75,7 @@ ALERT_FIELDS: Final = {
     "rule": Field(_text),
     "severity": Field(_enum(alert_pb2.AlertSeverity, "ALERT_SEVERITY_"), ordered=True),
     "state": Field(_enum(alert_pb2.AlertState, "ALERT_STATE_")),
+    "open": Field(_flag),
     "acknowledged": Field(_flag),
 }
 GAP_FIELDS: Final = {

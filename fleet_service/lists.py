@@ -90,7 +90,9 @@ class Lists:
 
         def find(alert_id: str) -> Alert | None:
             alert = self._fleet.alerts.get(alert_id)
-            return alert if alert is not None and chosen.matches(_alert_fields(alert)) else None
+            if alert is None or alert.backfilled:
+                return None  # whoever watches takes what is not cleared for open
+            return alert if chosen.matches(_alert_fields(alert)) else None
 
         def snapshot() -> list[tuple[str, Alert]]:
             known = sorted(self._fleet.alerts.open(), key=lambda alert: (alert.raised_ns, alert.alert_id))

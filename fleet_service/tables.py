@@ -14,7 +14,7 @@ from fleet_service.store import Connection, Row
 from pitwall.kafka_topics import STATUS_CHANGE, TELEMETRY
 from pitwall.paging import Key
 
-#: Window figures and cleared alerts: as long as a stop is remembered.
+#: Window figures and alerts that are not open: as long as a stop is remembered.
 KEEP_RECORDS: Final = timedelta(days=90)
 #: Deleted entries: longer than Kafka keeps readings and status changes that could enter them again.
 KEEP_DELETED: Final = timedelta(days=60)
@@ -148,11 +148,13 @@ _FURTHER: Final = f"""
 SELECT {", ".join(f"alerts.{name}" for name in _ALERT)} FROM alerts
 JOIN unnest($1::text[], $2::integer[], $3::bigint[]) AS told (alert_id, state, sequence) USING (alert_id)
 WHERE (alerts.state, alerts.sequence) > (told.state, told.sequence)"""
+_OPEN: Final = "state <> 3 AND NOT backfilled"
 _ALERT_FIELDS: Final = {
     "vehicle_id": "vehicle_id",
     "rule": "rule",
     "severity": "severity",
     "state": "state",
+    "open": f"({_OPEN})",
     "acknowledged": "(acknowledged_time IS NOT NULL)",
 }
 
@@ -170,7 +172,7 @@ async def keep_alerts(connection: Connection, rows: Sequence[Alert]) -> list[Ale
 
 async def open_alerts(connection: Connection, most: int) -> list[Alert]:
     """The newest, oldest first."""
-    query = f"SELECT {_names(_ALERT)} FROM alerts WHERE state <> 3 ORDER BY raised_ns DESC LIMIT $1"
+    query = f"SELECT {_names(_ALERT)} FROM alerts WHERE {_OPEN} ORDER BY raised_ns DESC LIMIT $1"
     return [_alert(row) for row in reversed(await connection.fetch(query, most))]
 
 
@@ -254,7 +256,7 @@ async def forget(connection: Connection, now: datetime) -> dict[str, int]:
     old_ns = int((now - KEEP_RECORDS).timestamp()) * 1_000_000_000
     tags = {
         "vehicle_metrics": await connection.execute("DELETE FROM vehicle_metrics WHERE window_start_ns < $1", old_ns),
-        "alerts": await connection.execute("DELETE FROM alerts WHERE state = 3 AND event_ns < $1", old_ns),
+        "alerts": await connection.execute(f"DELETE FROM alerts WHERE NOT ({_OPEN}) AND event_ns < $1", old_ns),
         "vehicles": await connection.execute("DELETE FROM vehicles WHERE delete_time < $1", now - KEEP_DELETED),
     }
     return {table: int(tag.rpartition(" ")[2]) for table, tag in tags.items()}

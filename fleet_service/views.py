@@ -94,7 +94,7 @@ def alert(known: Alert) -> vehicle_pb2.AlertRecord:
             event_time=instant(known.event_ns),
             backfilled=known.backfilled,
         ),
-        cleared_time=None if known.open else instant(known.event_ns),
+        cleared_time=instant(known.event_ns) if known.cleared else None,
         acknowledged_by=known.acknowledged_by,
         acknowledged_time=None if known.acknowledged_time is None else wire.timestamp(known.acknowledged_time),
         acknowledgement_note=known.note,

@@ -56,6 +56,17 @@ def test_of_two_steps_the_further_one_stands_whichever_comes_first(told: tuple[i
     assert alerts.open_total == (max(told) != CLEARED)
 
 
+@pytest.mark.parametrize("state", [RAISED, ESCALATED, CLEARED])
+def test_an_alert_of_history_is_known_and_never_open(state: int) -> None:
+    """History that ends past a limit raises; the recovery came live and clears nothing of it."""
+    alerts, backfilled = Alerts(), replace(step("old", state), backfilled=True)
+    assert alerts.take(step("live"))
+    assert alerts.take(backfilled)
+    assert alerts.get("old") == backfilled
+    assert [alert.alert_id for alert in alerts.open()] == ["live"]
+    assert (alerts.open_count("V-1"), alerts.open_total) == (1, 1)
+
+
 def test_an_acknowledgement_outlives_the_next_step_and_never_turns_one_back() -> None:
     alerts = Alerts()
     alerts.take(step())

@@ -50,6 +50,7 @@ def test_an_empty_filter_takes_everything(text: str) -> None:
             [[("model", "=", "A")], [("status", "=", 1), ("status", "=", 10)]],
         ),
         ("acknowledged = false", [[("acknowledged", "=", False)]]),
+        ("open = true", [[("open", "=", True)]]),
         ("severity >= CRITICAL", [[("severity", ">=", 3)]]),
         ("window_length = 60s", [[("window_length", "=", 60_000)]]),
         ("window_length = 0.5s", [[("window_length", "=", 500)]]),

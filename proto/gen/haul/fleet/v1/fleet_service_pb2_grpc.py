@@ -161,7 +161,8 @@ class FleetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAlerts(self, request, context):
-        """Alerts, newest first. Filter: AIP-160 over vehicle_id, rule, severity, state, acknowledged.
+        """Alerts, newest first. Filter: AIP-160 over vehicle_id, rule, severity, state, open, acknowledged. A backfilled one
+        is never open, whatever its state.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -175,7 +176,7 @@ class FleetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchAlerts(self, request, context):
-        """The open alerts, then each step as it comes.
+        """The open alerts, then each step as it comes. Backfilled ones are in ListAlerts alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

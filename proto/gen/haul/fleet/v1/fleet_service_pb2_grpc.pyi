@@ -52,11 +52,13 @@ class FleetServiceStub:
     WatchFleet: _grpc.UnaryStreamMultiCallable[_fleet_service_pb2.WatchFleetRequest, _fleet_service_pb2.WatchFleetResponse]
     """A snapshot of every vehicle, then changes. A slow watcher gets coalesced changes, never old ones."""
     ListAlerts: _grpc.UnaryUnaryMultiCallable[_fleet_service_pb2.ListAlertsRequest, _fleet_service_pb2.ListAlertsResponse]
-    """Alerts, newest first. Filter: AIP-160 over vehicle_id, rule, severity, state, acknowledged."""
+    """Alerts, newest first. Filter: AIP-160 over vehicle_id, rule, severity, state, open, acknowledged. A backfilled one
+    is never open, whatever its state.
+    """
     AcknowledgeAlert: _grpc.UnaryUnaryMultiCallable[_fleet_service_pb2.AcknowledgeAlertRequest, _vehicle_pb2.AlertRecord]
     """Notes that somebody has seen an alert (operator, supervisor). Repeat freely. NOT_FOUND."""
     WatchAlerts: _grpc.UnaryStreamMultiCallable[_fleet_service_pb2.WatchAlertsRequest, _fleet_service_pb2.WatchAlertsResponse]
-    """The open alerts, then each step as it comes."""
+    """The open alerts, then each step as it comes. Backfilled ones are in ListAlerts alone."""
     ListVehicleMetrics: _grpc.UnaryUnaryMultiCallable[_fleet_service_pb2.ListVehicleMetricsRequest, _fleet_service_pb2.ListVehicleMetricsResponse]
     """Window figures of one vehicle, newest first, the highest revision of each window, with what is missing in it by now."""
     ListReadings: _grpc.UnaryUnaryMultiCallable[_fleet_service_pb2.ListReadingsRequest, _fleet_service_pb2.ListReadingsResponse]
@@ -89,11 +91,13 @@ class FleetServiceAsyncStub(FleetServiceStub):
     WatchFleet: _aio.UnaryStreamMultiCallable[_fleet_service_pb2.WatchFleetRequest, _fleet_service_pb2.WatchFleetResponse]  # type: ignore[assignment]
     """A snapshot of every vehicle, then changes. A slow watcher gets coalesced changes, never old ones."""
     ListAlerts: _aio.UnaryUnaryMultiCallable[_fleet_service_pb2.ListAlertsRequest, _fleet_service_pb2.ListAlertsResponse]  # type: ignore[assignment]
-    """Alerts, newest first. Filter: AIP-160 over vehicle_id, rule, severity, state, acknowledged."""
+    """Alerts, newest first. Filter: AIP-160 over vehicle_id, rule, severity, state, open, acknowledged. A backfilled one
+    is never open, whatever its state.
+    """
     AcknowledgeAlert: _aio.UnaryUnaryMultiCallable[_fleet_service_pb2.AcknowledgeAlertRequest, _vehicle_pb2.AlertRecord]  # type: ignore[assignment]
     """Notes that somebody has seen an alert (operator, supervisor). Repeat freely. NOT_FOUND."""
     WatchAlerts: _aio.UnaryStreamMultiCallable[_fleet_service_pb2.WatchAlertsRequest, _fleet_service_pb2.WatchAlertsResponse]  # type: ignore[assignment]
-    """The open alerts, then each step as it comes."""
+    """The open alerts, then each step as it comes. Backfilled ones are in ListAlerts alone."""
     ListVehicleMetrics: _aio.UnaryUnaryMultiCallable[_fleet_service_pb2.ListVehicleMetricsRequest, _fleet_service_pb2.ListVehicleMetricsResponse]  # type: ignore[assignment]
     """Window figures of one vehicle, newest first, the highest revision of each window, with what is missing in it by now."""
     ListReadings: _aio.UnaryUnaryMultiCallable[_fleet_service_pb2.ListReadingsRequest, _fleet_service_pb2.ListReadingsResponse]  # type: ignore[assignment]
@@ -171,7 +175,9 @@ class FleetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _fleet_service_pb2.ListAlertsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_fleet_service_pb2.ListAlertsResponse, _abc.Awaitable[_fleet_service_pb2.ListAlertsResponse]]:
-        """Alerts, newest first. Filter: AIP-160 over vehicle_id, rule, severity, state, acknowledged."""
+        """Alerts, newest first. Filter: AIP-160 over vehicle_id, rule, severity, state, open, acknowledged. A backfilled one
+        is never open, whatever its state.
+        """
 
     @_abc_1.abstractmethod
     def AcknowledgeAlert(
@@ -187,7 +193,7 @@ class FleetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _fleet_service_pb2.WatchAlertsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_fleet_service_pb2.WatchAlertsResponse], _abc.AsyncIterator[_fleet_service_pb2.WatchAlertsResponse]]:
-        """The open alerts, then each step as it comes."""
+        """The open alerts, then each step as it comes. Backfilled ones are in ListAlerts alone."""
 
     @_abc_1.abstractmethod
     def ListVehicleMetrics(

@@ -304,7 +304,7 @@ class AlertRecord(_message.Message):
 
     @_builtins.property
     def cleared_time(self) -> _timestamp_pb2.Timestamp:
-        """Absent while it is open."""
+        """Absent unless it is cleared."""
 
     @_builtins.property
     def acknowledged_time(self) -> _timestamp_pb2.Timestamp: ...

@@ -98,7 +98,9 @@ class Alert(_message.Message):
     sequence: _builtins.int
     """Of the reading that caused this step."""
     backfilled: _builtins.bool
-    """Found in history, not live."""
+    """Found in history, not live: it tells what has been, and is never open. Where history ends before its cause has
+    passed, no CLEARED comes.
+    """
     @_builtins.property
     def raised_time(self) -> _timestamp_pb2.Timestamp:
         """event_time of the reading that raised it."""
