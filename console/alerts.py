@@ -27,7 +27,7 @@ COLUMNS = ("ALERT", "SEVERITY", "RAISED", "LASTED", "WHAT", "SEEN BY")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """`vehicle_ids`: none means all. `everything`: also those that are cleared. `limit`: None means no limit."""
+    """`vehicle_ids`: none means all. `everything`: also those that are not open. `limit`: None means no limit."""
 
     vehicle_ids: Sequence[str] = ()
     everything: bool = False
@@ -36,7 +36,7 @@ class Wanted:
     def filter(self) -> str:
         """AIP-160. Raises UsageProblem for what is no vehicle's id."""
         vehicles = " OR ".join(f'vehicle_id = "{checked_vehicle_option(name)}"' for name in self.vehicle_ids)
-        return " AND ".join(filter(None, (vehicles, "" if self.everything else "state != CLEARED")))
+        return " AND ".join(filter(None, (vehicles, "" if self.everything else "open = true")))
 
 
 def checked_vehicle_option(vehicle_id: str) -> str:
@@ -84,7 +84,7 @@ def run_acknowledge(site: Site, alert_id: str, note: str) -> int:
         emit(record)
     else:
         say(f"{record.alert.alert_id}: seen by {record.acknowledged_by} at {words.clock(record.acknowledged_time)}")
-        say("It stays open until what caused it has passed." if is_open(record) else "It has been cleared.")
+        say(_what_comes(record))
     return EXIT_DONE
 
 
@@ -147,12 +147,17 @@ def cells(record: vehicle_pb2.AlertRecord, now: datetime) -> tuple[str, ...]:
     )
 
 
-def is_open(record: vehicle_pb2.AlertRecord) -> bool:
-    return record.alert.state != alert_pb2.ALERT_STATE_CLEARED
+def _what_comes(record: vehicle_pb2.AlertRecord) -> str:
+    if record.alert.state == alert_pb2.ALERT_STATE_CLEARED:
+        return "It has been cleared."
+    if record.alert.backfilled:
+        return "It tells what has been and is not open."
+    return "It stays open until what caused it has passed."
 
 
 def _lasted(record: vehicle_pb2.AlertRecord, now: datetime) -> str:
-    if is_open(record):
-        return f"{words.since(record.alert.raised_time, now)} so far"
-    cleared: Timestamp = record.cleared_time
-    return words.since(record.alert.raised_time, wire.to_datetime(cleared))
+    """A dash where history ends before its cause has passed."""
+    if record.alert.state == alert_pb2.ALERT_STATE_CLEARED:
+        cleared: Timestamp = record.cleared_time
+        return words.since(record.alert.raised_time, wire.to_datetime(cleared))
+    return words.UNKNOWN if record.alert.backfilled else f"{words.since(record.alert.raised_time, now)} so far"

@@ -202,7 +202,7 @@ app.command("stats")(with_site(_stats, asks=Asks.FLEET))
 def _alerts(
     site: Site,
     context: typer.Context,
-    everything: Annotated[bool, typer.Option("--all", help="Also those that are cleared.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that are not open.")] = False,
     vehicle: Annotated[list[str] | None, typer.Option(help="Only of this vehicle; may be given again.")] = None,
     limit: Limit = None,
     live: Annotated[bool, typer.Option("--watch", help="The open ones, then each step as it comes.")] = False,

@@ -136,7 +136,7 @@ def test_statistics_say_when_they_were_counted(pitwall: Pitwall, fleet: FakeFlee
 def test_open_alerts_are_listed(pitwall: Pitwall, fleet: FakeFleet) -> None:
     fleet.alerts = [alert(A, "OVERHEATING", CRITICAL, acknowledged_by="olga", acknowledgement_note="seen to")]
     said = words_of(pitwall("alerts").out, A)
-    assert fleet.asked[0].filter == "state != CLEARED"
+    assert fleet.asked[0].filter == "open = true"
     assert said.startswith(f"{A}.OVERHEATING.1.7 CRITICAL ")
     assert said.endswith(f"so far {A}: OVERHEATING is as it is olga seen to")
     [as_json] = pitwall("alerts", "--output", "json").lines
@@ -157,9 +157,18 @@ def test_of_all_alerts_the_newest_are_listed_unless_more_are_wanted(pitwall: Pit
     assert len(pitwall("alerts", "--all", "--limit", "150", "--output", "json").lines) == 150
 
 
+def test_what_has_been_is_not_said_to_go_on(pitwall: Pitwall, fleet: FakeFleet) -> None:
+    record = alert(A, "LOW_FUEL")
+    record.alert.backfilled = True
+    fleet.alerts = [record]
+    assert "so far" not in pitwall("alerts", "--all").out
+    assert " – KOMATSU" in words_of(pitwall("alerts", "--all").out, A)
+    assert "It tells what has been and is not open." in pitwall("alerts", "ack", record.alert.alert_id).out
+
+
 def test_alerts_of_some_vehicles(pitwall: Pitwall, fleet: FakeFleet) -> None:
     pitwall("alerts", "--vehicle", A, "--vehicle", B)
-    assert fleet.asked[0].filter == f'vehicle_id = "{A}" OR vehicle_id = "{B}" AND state != CLEARED'
+    assert fleet.asked[0].filter == f'vehicle_id = "{A}" OR vehicle_id = "{B}" AND open = true'
     refused = pitwall("alerts", "--vehicle", 'truck" OR state = CLEARED')
     assert refused.code == 2
     assert "--vehicle" in refused.err
