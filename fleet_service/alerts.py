@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Final
 
 CLEARED: Final = 3
+#: What is said of an alert that was open when its vehicle was deleted.
+TAKEN_OUT: Final = "The vehicle was taken out of the registry"
 #: Alerts kept in memory, open ones and those that have just been cleared.
 MAX_ALERTS: Final = 10_000
 
@@ -52,6 +54,10 @@ class Alert:
     def acknowledged(self) -> bool:
         return self.acknowledged_time is not None
 
+    def closed(self, at_ns: int, why: str) -> "Alert":
+        """As it is when it is over without a step that says so. One that comes later still counts."""
+        return replace(self, state=CLEARED, event_ns=max(self.event_ns, at_ns), message=why)
+
 
 class Alerts:
     """The open alerts, and lately cleared ones, for whoever watches. The table of all alerts is PostgreSQL's."""
@@ -77,6 +83,14 @@ class Alerts:
         if before is not None and before.step > record.step:
             record = _acknowledged_as(before, record)
         self._put(record)
+
+    def close_of(self, vehicle_id: str, deleted_ns: int) -> list[Alert]:
+        """The vehicle was taken out of the registry then. Returns what that has closed."""
+        known = [alert for alert in self.open() if alert.vehicle_id == vehicle_id and alert.event_ns <= deleted_ns]
+        closed = [alert.closed(deleted_ns, TAKEN_OUT) for alert in known]
+        for alert in closed:
+            self._put(alert)
+        return closed
 
     def get(self, alert_id: str) -> Alert | None:
         return self._alerts.get(alert_id)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from fleet_service.alerts import MAX_ALERTS, Alert, Alerts
+from fleet_service.alerts import MAX_ALERTS, TAKEN_OUT, Alert, Alerts
 from fleet_service.changes import ChangeLog
 from fleet_service.live import Change, Live, Sample
 from fleet_service.registry import Entry, first_seen
@@ -76,15 +76,17 @@ class Fleet:
         live = self._live.get(change.vehicle_id, _NOTHING)
         self._set(change.vehicle_id, live.with_change(change))
 
-    def take_alert(self, alert: Alert) -> bool:
-        """False where this step is known already."""
+    def take_alert(self, alert: Alert) -> list[Alert]:
+        """A step. What is to be kept of it: nothing where it is known already."""
+        alert = self._as_registered(alert)
         if not self.alerts.take(alert):
-            return False
+            return []
         self._alert_changed(alert)
-        return True
+        return [alert]
 
     def acknowledged(self, record: Alert) -> None:
         """As the store has it now."""
+        record = self._as_registered(record)
         if self.alerts.get(record.alert_id) == record:
             return
         self.alerts.acknowledged(record)
@@ -109,6 +111,8 @@ class Fleet:
         self._renewed.add(entry.vehicle_id)
         if entry.delete_time is not None:
             self._live.pop(entry.vehicle_id, None)
+            for alert in self.alerts.close_of(entry.vehicle_id, _ns(entry.delete_time)):
+                self._alert_changed(alert)
         self._changed(entry.vehicle_id)
 
     def take_renewed(self) -> set[str]:
@@ -121,7 +125,7 @@ class Fleet:
         entry = self._entries.get(vehicle_id)
         if entry is not None and entry.delete_time is None:
             return True
-        if entry is not None and entry.delete_time is not None and seen_ns <= entry.delete_time.timestamp() * 1e9:
+        if entry is not None and entry.delete_time is not None and seen_ns <= _ns(entry.delete_time):
             return False
         if entry is None and self.full:
             self.turned_away += 1
@@ -139,6 +143,13 @@ class Fleet:
         self.vehicle_changes.touch(vehicle_id)
         if (live.state, live.connectivity) != (before.state, before.connectivity):
             self.statistics_version += 1
+
+    def _as_registered(self, alert: Alert) -> Alert:
+        """Nothing tells any more that an alert of a deleted vehicle is over: it was when the vehicle was deleted."""
+        entry = self._entries.get(alert.vehicle_id)
+        if entry is None or entry.delete_time is None or not alert.open or alert.event_ns > _ns(entry.delete_time):
+            return alert
+        return alert.closed(_ns(entry.delete_time), TAKEN_OUT)
 
     def _alert_changed(self, alert: Alert) -> None:
         self.alert_changes.touch(alert.alert_id)
@@ -164,7 +175,7 @@ class Fleet:
     def deleted(self) -> dict[str, int]:
         """Vehicles that were taken out of the registry, and when, Unix ns."""
         times = ((vehicle_id, entry.delete_time) for vehicle_id, entry in self._entries.items())
-        return {vehicle_id: int(time.timestamp() * 1e9) for vehicle_id, time in times if time is not None}
+        return {vehicle_id: _ns(time) for vehicle_id, time in times if time is not None}
 
     def live(self, vehicle_id: str) -> Live | None:
         return self._live.get(vehicle_id)
@@ -176,3 +187,8 @@ class Fleet:
     def statistics(self, now_ns: int, *, stale: bool) -> Statistics:
         states = ((v.live.state[0], v.live.connectivity) for v in self.vehicles())
         return count(states, self.alerts.open_total, now_ns, stale=stale)
+
+
+def _ns(time: datetime) -> int:
+    """Unix nanoseconds."""
+    return int(time.timestamp() * 1e9)

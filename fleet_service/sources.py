@@ -30,7 +30,8 @@ KEEP_LIVE_S: Final = 2.0
 LIVE_BATCH: Final = 500
 #: Of a longer backlog of readings the newest are enough for what is live: some seconds of work, whatever the backlog.
 TELEMETRY_TAIL: Final = 20_000
-#: The registry is read again this often, for what other fleet services have changed.
+#: The registry, and which open alerts are closed there, are read again this often, for what other fleet services have
+#: changed.
 RELOAD_S: Final = 10.0
 FORGET_S: Final = 3600.0
 POISON_LOG_S: Final = 10.0
@@ -132,12 +133,20 @@ class Sources:
         while True:
             await asyncio.sleep(RELOAD_S)
             try:
-                async with self._store.connection() as connection:
-                    entries = await tables.all_entries(connection)
+                await self._look_again()
             except DatabaseAway:
                 continue  # asked again; the store says so in its health
-            for entry in entries:
-                self._fleet.put_entry(entry)
+
+    async def _look_again(self) -> None:
+        async with self._store.transaction() as connection:
+            entries = await tables.all_entries(connection)
+            # Also of those that were deleted while a step of theirs was on its way here.
+            await tables.close_of_deleted(connection)
+            further = await tables.further(connection, list(self._fleet.alerts.open()))
+        for entry in entries:
+            self._fleet.put_entry(entry)
+        for alert in further:
+            self._fleet.acknowledged(alert)
 
     async def _forget(self) -> None:
         while True:
@@ -165,11 +174,11 @@ class Sources:
     async def _take_alerts(self, values: Sequence[bytes], offsets: Mapping[tuple[str, int], int]) -> None:
         # Watchers see a step at once, whether the store is there or not.
         for alert in self._readable(values, ALERTS.name, records.alert_from):
-            if self._fleet.take_alert(alert):
-                age_s = _age_s(alert.event_ns)
-                if not alert.backfilled and age_s <= MAX_ALERT_AGE_S:
-                    self._alert_age.record(age_s)
-                self._alerts.put(alert.alert_id, alert)
+            changed = self._fleet.take_alert(alert)
+            if changed and not alert.backfilled and (age_s := _age_s(alert.event_ns)) <= MAX_ALERT_AGE_S:
+                self._alert_age.record(age_s)
+            for one in changed:
+                self._alerts.put(one.alert_id, one)
         self._alerts.read(offsets)
         await self._alerts.has_room()
 

@@ -6,7 +6,7 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from fleet_service.alerts import Alert
+from fleet_service.alerts import TAKEN_OUT, Alert
 from fleet_service.filters import Filter
 from fleet_service.records import FIGURES, WindowFigures
 from fleet_service.registry import MUTABLE, Entry
@@ -110,6 +110,7 @@ RETURNING {_names(_ENTRY)}""",
     if row is None:
         return None
     await connection.execute("DELETE FROM vehicle_live WHERE vehicle_id = $1", vehicle_id)
+    await close_of_deleted(connection)
     return _entry(row)
 
 
@@ -149,6 +150,16 @@ SELECT {", ".join(f"alerts.{name}" for name in _ALERT)} FROM alerts
 JOIN unnest($1::text[], $2::integer[], $3::bigint[]) AS told (alert_id, state, sequence) USING (alert_id)
 WHERE (alerts.state, alerts.sequence) > (told.state, told.sequence)"""
 _OPEN: Final = "state <> 3 AND NOT backfilled"
+# Waits for nobody: a row that is being written just now is closed when the registry is read again.
+_CLOSE_OF_DELETED: Final = f"""
+UPDATE alerts SET state = 3, event_ns = gone.deleted_ns, message = $1
+FROM (
+  SELECT alert_id, (extract(epoch FROM delete_time) * 1000000000)::bigint AS deleted_ns
+  FROM alerts JOIN vehicles USING (vehicle_id)
+  WHERE {_OPEN} AND event_ns <= extract(epoch FROM delete_time) * 1000000000
+  FOR UPDATE OF alerts SKIP LOCKED
+) AS gone
+WHERE alerts.alert_id = gone.alert_id"""
 _ALERT_FIELDS: Final = {
     "vehicle_id": "vehicle_id",
     "rule": "rule",
@@ -166,8 +177,18 @@ def _alert(row: Row) -> Alert:
 async def keep_alerts(connection: Connection, rows: Sequence[Alert]) -> list[Alert]:
     """Steps that are new; what operators did stays. Of an alert that is further than told, what is stored."""
     await connection.executemany(_KEEP_STEP, [tuple(getattr(a, name) for name in _STEP) for a in rows])
+    return await further(connection, rows)
+
+
+async def further(connection: Connection, rows: Sequence[Alert]) -> list[Alert]:
+    """Of these alerts, what is stored of those that are further there."""
     told = [[getattr(a, name) for a in rows] for name in ("alert_id", "state", "sequence")]
     return [_alert(row) for row in await connection.fetch(_FURTHER, *told)]
+
+
+async def close_of_deleted(connection: Connection) -> None:
+    """Whatever is open of vehicles that are not in the registry any more, but for what came after that."""
+    await connection.execute(_CLOSE_OF_DELETED, TAKEN_OUT)
 
 
 async def open_alerts(connection: Connection, most: int) -> list[Alert]:

@@ -24,6 +24,7 @@ from tests.integration.fleet_messages import (
 from tests.integration.fleet_rig import WITHIN_S, FleetProcess, Site, caller, database, eventually
 
 FIRST, SECOND, THIRD = "KOMATSU-930E-101", "KOMATSU-980E-102", "KOMATSU-930E-103"
+FOURTH = "KOMATSU-930E-104"
 
 
 async def test_alerts_and_windows_are_kept_once_whenever_it_is_killed(
@@ -108,6 +109,39 @@ async def test_an_alert_that_was_cleared_is_not_open_when_it_is_told_again(
     async with caller(restarted_fleet) as operator:
         shown = await eventually(lambda: operator.vehicle(THIRD), bool, "it is known, also after the kill")
     assert shown.open_alert_count == 1, "the one that came behind it"
+
+
+async def test_the_alerts_of_a_vehicle_that_is_taken_out_are_closed_with_it_and_stay_so(
+    fleet_site: Site, restarted_fleet: FleetProcess
+) -> None:
+    """Also those that are told again, or late, to a fleet service that was started since, and when it is back."""
+    lost, of_history = alert(FOURTH, "LINK_LOST", RAISED, 1, 1), alert(FOURTH, "LOW_FUEL", RAISED, 2, 2)
+    of_history.backfilled = True
+
+    async def listed(text: str) -> list[str]:
+        request = fleet_pb2.ListAlertsRequest(filter=f"vehicle_id = {FOURTH} AND {text}")
+        async with caller(restarted_fleet) as operator:
+            return [record.alert.rule for record in (await operator.call("ListAlerts", request)).alerts]
+
+    async def open_count() -> int:
+        async with caller(restarted_fleet) as operator:
+            return int((await operator.vehicle(FOURTH)).open_alert_count)
+
+    fleet_site.readings(reading(FOURTH, 1))
+    fleet_site.alerts(lost, of_history)
+    await eventually(lambda: listed("open = false"), lambda rules: rules == ["LOW_FUEL"], "what has been")
+    assert (await listed("open = true"), await open_count()) == (["LINK_LOST"], 1)
+    async with caller(restarted_fleet, "maintainer") as maintainer:
+        request = fleet_pb2.DeleteVehicleRequest(vehicle_id=FOURTH)
+        await eventually(lambda: maintainer.call("DeleteVehicle", request), bool, "it is stored, and deleted")
+    assert (await listed("open = true"), await listed("state = CLEARED")) == ([], ["LINK_LOST"])
+    restarted_fleet.end()
+    fleet_site.alerts(lost, alert(FOURTH, "OVERHEATING", RAISED, 3, 3))
+    restarted_fleet.start()
+    await eventually(lambda: listed("rule = OVERHEATING"), lambda rules: bool(rules), "what was on its way")
+    assert (await listed("open = true"), len(await listed("state = CLEARED"))) == ([], 2)
+    fleet_site.readings(reading(FOURTH, 2))
+    assert await eventually(open_count, lambda count: count is not None, "it is back") == 0
 
 
 async def test_an_alert_is_watched_and_acknowledged_once(fleet_site: Site, fleet: FleetProcess) -> None:

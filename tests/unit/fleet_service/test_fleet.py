@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from fleet_service.alerts import TAKEN_OUT, Alert
 from fleet_service.fleet import Fleet
 from fleet_service.live import Change, Sample
 from fleet_service.registry import first_seen
@@ -150,3 +151,68 @@ def test_watchers_learn_of_news_and_not_of_repeats(fleet: Fleet) -> None:
     assert fleet.vehicle_changes.since(seen) == []
     fleet.take_sample(sample(sequence=2))
     assert fleet.vehicle_changes.since(seen) == [FIRST]
+
+
+RAISED, ESCALATED, CLEARED = 1, 2, 3
+LINK_LOST = Alert("a", FIRST, "LINK_LOST", 2, RAISED, "no stream", None, None, 1, 7, NOON_NS - 9, NOON_NS - 9, False)
+DELETED = replace(first_seen(FIRST, NOON - timedelta(days=1)), revision=2, delete_time=NOON)
+SHUT = replace(LINK_LOST, state=CLEARED, event_ns=NOON_NS, message=TAKEN_OUT)
+
+
+@pytest.fixture
+def lost(fleet: Fleet) -> Fleet:
+    """With a vehicle that is lost, as each one is that can be taken out of the registry."""
+    fleet.put_entry(replace(DELETED, revision=1, delete_time=None))
+    fleet.take_alert(LINK_LOST)
+    return fleet
+
+
+def open_alerts(fleet: Fleet) -> int:
+    assert fleet.alerts.open_total == len(list(fleet.alerts.open())) == fleet.alerts.open_count(FIRST)
+    return fleet.alerts.open_total
+
+
+def test_the_open_alerts_of_a_vehicle_are_closed_when_it_is_taken_out(lost: Fleet) -> None:
+    other, later = replace(LINK_LOST, alert_id="b", vehicle_id=SECOND), replace(LINK_LOST, event_ns=NOON_NS + 1)
+    lost.take_alert(other)
+    lost.take_alert(replace(later, alert_id="c"))
+    seen = lost.alert_changes.version
+    lost.put_entry(DELETED)
+    assert lost.alerts.get("a") == SHUT
+    assert lost.alert_changes.since(seen) == ["a"], "watchers are told, and of nothing else"
+    assert [alert.alert_id for alert in lost.alerts.open()] == ["b", "c"]
+    assert lost.statistics(NOON_NS, stale=False).open_alerts == 2
+
+
+@pytest.mark.parametrize("told", [LINK_LOST, replace(LINK_LOST, state=ESCALATED, sequence=8)], ids=["raised", "worse"])
+def test_what_is_told_again_of_a_vehicle_that_was_taken_out_opens_nothing(lost: Fleet, told: Alert) -> None:
+    lost.put_entry(DELETED)
+    assert all(kept.cleared for kept in lost.take_alert(told))
+    assert open_alerts(lost) == 0
+
+
+def test_after_a_restart_alerts_from_before_the_deletion_are_closed(fleet: Fleet) -> None:
+    """Stored while the vehicle was there, or read again from the beginning of the topic."""
+    fleet.put_entry(DELETED)
+    fleet.acknowledged(LINK_LOST)
+    assert fleet.alerts.get("a") == SHUT
+    again = replace(LINK_LOST, alert_id="b", event_ns=NOON_NS)
+    assert fleet.take_alert(again) == [replace(SHUT, alert_id="b")], "and kept so"
+    assert open_alerts(fleet) == 0
+
+
+def test_what_comes_after_the_deletion_is_of_a_vehicle_that_is_back(lost: Fleet) -> None:
+    lost.put_entry(DELETED)
+    back = replace(LINK_LOST, alert_id="b", raised_ns=NOON_NS + 1, event_ns=NOON_NS + 1)
+    assert lost.take_alert(back) == [back]
+    lost.take_sample(sample(sequence=2, received_ns=NOON_NS + 1))
+    found = lost.get(FIRST)
+    assert found is not None
+    assert found.open_alerts == open_alerts(lost) == 1, "and the one from before stays closed"
+
+
+def test_the_step_that_ends_such_an_alert_later_still_counts(lost: Fleet) -> None:
+    lost.put_entry(DELETED)
+    cleared = replace(LINK_LOST, state=CLEARED, sequence=9, event_ns=NOON_NS + 5, message="it speaks again")
+    assert lost.take_alert(cleared) == [cleared]
+    assert lost.alerts.get("a") == cleared

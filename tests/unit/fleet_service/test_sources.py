@@ -1,12 +1,18 @@
 """What is counted of the records, and which alerts tell how fast alerts come."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from haul.telemetry.v1 import alert_pb2
 
 from fleet_service import sources as sources_module
+from fleet_service import tables
+from fleet_service.alerts import CLEARED, Alert
 from fleet_service.fleet import Fleet
+from fleet_service.registry import first_seen
 from fleet_service.sources import MAX_ALERT_AGE_S, Sources
 from pitwall.clock import wall_time
 from pitwall.kafka_topics import ALERTS, COMMANDS, METRICS, STATUS_CHANGE, TELEMETRY
@@ -70,3 +76,50 @@ async def test_only_alerts_of_now_tell_how_fast_alerts_come(counted: dict[str, C
     await one._take_alerts(sent, {(ALERTS.name, 0): 3})
     assert counted["pitwall.alert.latency"].seen == [pytest.approx(5, abs=2)]
     assert one._fleet.alerts.open_total == 2, "history is not open"
+
+
+class AlertsTable:
+    """In the place of the store: vehicles and alerts as far as reading them again goes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.alerts: dict[str, Alert] = {}
+        self.closings = 0
+        monkeypatch.setattr(tables, "all_entries", self._entries)
+        monkeypatch.setattr(tables, "close_of_deleted", self._close)
+        monkeypatch.setattr(tables, "further", self._further)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["AlertsTable"]:
+        yield self
+
+    async def _entries(self, _: object) -> list[Any]:
+        return [first_seen("V-1", wall_time())]
+
+    async def _close(self, _: object) -> None:
+        self.closings += 1
+
+    async def _further(self, _: object, known: list[Alert]) -> list[Alert]:
+        stored = (self.alerts[alert.alert_id] for alert in known)
+        return [alert for alert, one in zip(stored, known, strict=True) if alert.step > one.step]
+
+
+async def test_alerts_that_another_fleet_service_has_closed_are_closed_here_too(
+    counted: dict[str, Counted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its vehicle was deleted and is back since the registry was read the last time: nothing here tells of that."""
+    one, store = sources(), AlertsTable(monkeypatch)
+    one._store = store  # type: ignore[assignment]
+    await one._take_alerts([alert("a", 5), alert("b", 5)], {(ALERTS.name, 0): 2})
+    known = {known.alert_id: known for known in one._fleet.alerts.open()}
+    store.alerts = known | {"a": replace(known["a"], state=CLEARED)}
+    await one._look_again()
+    assert [alert.alert_id for alert in one._fleet.alerts.open()] == ["b"]
+    assert one._fleet.get("V-1") is not None
+    assert store.closings == 1, "also those that this one has not heard of"
+
+
+async def test_what_is_closed_here_is_stored_closed(counted: dict[str, Counted]) -> None:
+    one = sources()
+    one._fleet.put_entry(replace(first_seen("V-1", wall_time()), delete_time=wall_time()))
+    await one._take_alerts([alert("a", 5)], {(ALERTS.name, 0): 1})
+    assert [stored.state for stored in one._alerts.waiting.values()] == [CLEARED]

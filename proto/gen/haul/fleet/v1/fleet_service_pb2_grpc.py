@@ -140,7 +140,8 @@ class FleetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteVehicle(self, request, context):
-        """Takes a vehicle out of the registry (supervisor, maintainer). FAILED_PRECONDITION: it is connected.
+        """Takes a vehicle out of the registry (supervisor, maintainer), and closes its open alerts. FAILED_PRECONDITION: it is
+        connected.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,7 +46,9 @@ class FleetServiceStub:
     UpdateVehicle: _grpc.UnaryUnaryMultiCallable[_fleet_service_pb2.UpdateVehicleRequest, _vehicle_pb2.Vehicle]
     """Changes the fields named by update_mask (supervisor, maintainer). NOT_FOUND. ABORTED: the etag is not the newest."""
     DeleteVehicle: _grpc.UnaryUnaryMultiCallable[_fleet_service_pb2.DeleteVehicleRequest, _fleet_service_pb2.DeleteVehicleResponse]
-    """Takes a vehicle out of the registry (supervisor, maintainer). FAILED_PRECONDITION: it is connected."""
+    """Takes a vehicle out of the registry (supervisor, maintainer), and closes its open alerts. FAILED_PRECONDITION: it is
+    connected.
+    """
     GetFleetStatistics: _grpc.UnaryUnaryMultiCallable[_fleet_service_pb2.GetFleetStatisticsRequest, _vehicle_pb2.FleetStatistics]
     """Counts, at most 60 s old and refreshed on change."""
     WatchFleet: _grpc.UnaryStreamMultiCallable[_fleet_service_pb2.WatchFleetRequest, _fleet_service_pb2.WatchFleetResponse]
@@ -85,7 +87,9 @@ class FleetServiceAsyncStub(FleetServiceStub):
     UpdateVehicle: _aio.UnaryUnaryMultiCallable[_fleet_service_pb2.UpdateVehicleRequest, _vehicle_pb2.Vehicle]  # type: ignore[assignment]
     """Changes the fields named by update_mask (supervisor, maintainer). NOT_FOUND. ABORTED: the etag is not the newest."""
     DeleteVehicle: _aio.UnaryUnaryMultiCallable[_fleet_service_pb2.DeleteVehicleRequest, _fleet_service_pb2.DeleteVehicleResponse]  # type: ignore[assignment]
-    """Takes a vehicle out of the registry (supervisor, maintainer). FAILED_PRECONDITION: it is connected."""
+    """Takes a vehicle out of the registry (supervisor, maintainer), and closes its open alerts. FAILED_PRECONDITION: it is
+    connected.
+    """
     GetFleetStatistics: _aio.UnaryUnaryMultiCallable[_fleet_service_pb2.GetFleetStatisticsRequest, _vehicle_pb2.FleetStatistics]  # type: ignore[assignment]
     """Counts, at most 60 s old and refreshed on change."""
     WatchFleet: _aio.UnaryStreamMultiCallable[_fleet_service_pb2.WatchFleetRequest, _fleet_service_pb2.WatchFleetResponse]  # type: ignore[assignment]
@@ -151,7 +155,9 @@ class FleetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _fleet_service_pb2.DeleteVehicleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_fleet_service_pb2.DeleteVehicleResponse, _abc.Awaitable[_fleet_service_pb2.DeleteVehicleResponse]]:
-        """Takes a vehicle out of the registry (supervisor, maintainer). FAILED_PRECONDITION: it is connected."""
+        """Takes a vehicle out of the registry (supervisor, maintainer), and closes its open alerts. FAILED_PRECONDITION: it is
+        connected.
+        """
 
     @_abc_1.abstractmethod
     def GetFleetStatistics(
