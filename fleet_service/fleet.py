@@ -78,19 +78,20 @@ class Fleet:
 
     def take_alert(self, alert: Alert) -> list[Alert]:
         """A step. What is to be kept of it: nothing where it is known already."""
-        alert = self._as_registered(alert)
-        if not self.alerts.take(alert):
-            return []
-        self._alert_changed(alert)
-        return [alert]
+        changed = self.alerts.take(self._as_registered(alert))
+        for one in changed:
+            self._alert_changed(one)
+        return changed
 
-    def acknowledged(self, record: Alert) -> None:
-        """As the store has it now."""
+    def acknowledged(self, record: Alert) -> list[Alert]:
+        """As the store has it now. What is over by it and to be kept so."""
         record = self._as_registered(record)
         if self.alerts.get(record.alert_id) == record:
-            return
-        self.alerts.acknowledged(record)
-        self._alert_changed(record)
+            return []
+        closed = self.alerts.acknowledged(record)
+        for one in (record, *closed):
+            self._alert_changed(one)
+        return closed
 
     def take_fact(self, fact: Fact) -> Fact | None:
         """About a stop. What is to be kept of it; None where it is known already."""

@@ -33,6 +33,8 @@ TELEMETRY_TAIL: Final = 20_000
 #: The registry, and which open alerts are closed there, are read again this often, for what other fleet services have
 #: changed.
 RELOAD_S: Final = 10.0
+#: Of all alerts, cleared or not, so many are read at the start: which of those that are told again, or late, are over.
+NEWEST_ALERTS: Final = 2_000
 FORGET_S: Final = 3600.0
 POISON_LOG_S: Final = 10.0
 #: An alert older than this, seconds, is one that was replayed: it says nothing of how fast alerts come.
@@ -109,8 +111,8 @@ class Sources:
     async def _load(self, connection: Connection) -> Mapping[tuple[str, int], int]:
         for entry in await tables.all_entries(connection):
             self._fleet.put_entry(entry)
-        for alert in await tables.open_alerts(connection, MAX_ALERTS):
-            self._fleet.acknowledged(alert)
+        self._stored(await tables.newest_alerts(connection, NEWEST_ALERTS))
+        self._stored(await tables.open_alerts(connection, MAX_ALERTS))
         for fact in await stop_tables.all_facts(connection):
             self._fleet.take_fact(fact)
         for texts in (await tables.live_texts(connection)).values():
@@ -145,8 +147,7 @@ class Sources:
             further = await tables.further(connection, list(self._fleet.alerts.open()))
         for entry in entries:
             self._fleet.put_entry(entry)
-        for alert in further:
-            self._fleet.acknowledged(alert)
+        self._stored(further)
 
     async def _forget(self) -> None:
         while True:
@@ -177,8 +178,7 @@ class Sources:
             changed = self._fleet.take_alert(alert)
             if changed and not alert.backfilled and (age_s := _age_s(alert.event_ns)) <= MAX_ALERT_AGE_S:
                 self._alert_age.record(age_s)
-            for one in changed:
-                self._alerts.put(one.alert_id, one)
+            self._keep(changed)
         self._alerts.read(offsets)
         await self._alerts.has_room()
 
@@ -236,9 +236,19 @@ class Sources:
             await tables.keep_live(connection, self._name, part)
 
     async def _write_alerts(self, connection: Connection, rows: Sequence[Alert]) -> None:
-        # Memory forgets cleared alerts, with a restart all of them: one that is told again would be open there.
-        for alert in await tables.keep_alerts(connection, rows):
-            self._fleet.acknowledged(alert)
+        # Memory forgets cleared alerts, with a restart most of them: one that is told again would be open there.
+        self._stored(await tables.keep_alerts(connection, rows))
+
+    def _stored(self, alerts: Sequence[Alert]) -> None:
+        """As they are stored. What is over by them is stored too."""
+        for alert in alerts:
+            if closed := self._fleet.acknowledged(alert):
+                self._keep(closed)
+                self._alerts.due.set()
+
+    def _keep(self, alerts: Sequence[Alert]) -> None:
+        for alert in alerts:
+            self._alerts.put(alert.alert_id, alert)
 
     def _live_texts(self, vehicle_ids: Sequence[str]) -> dict[str, str]:
         known = ((vehicle_id, self._fleet.live(vehicle_id)) for vehicle_id in vehicle_ids)

@@ -197,6 +197,12 @@ async def open_alerts(connection: Connection, most: int) -> list[Alert]:
     return [_alert(row) for row in reversed(await connection.fetch(query, most))]
 
 
+async def newest_alerts(connection: Connection, most: int) -> list[Alert]:
+    """Live ones, open or not, the oldest first."""
+    query = f"SELECT {_names(_ALERT)} FROM alerts WHERE NOT backfilled ORDER BY raised_ns DESC LIMIT $1"
+    return [_alert(row) for row in reversed(await connection.fetch(query, most))]
+
+
 async def list_alerts(connection: Connection, chosen: Filter, after: Key | None, most: int) -> list[Alert]:
     """The newest first, behind `after`."""
     condition, values = where(chosen, _ALERT_FIELDS, ("raised_ns", "alert_id"), after)

@@ -24,7 +24,7 @@ from tests.integration.fleet_messages import (
 from tests.integration.fleet_rig import WITHIN_S, FleetProcess, Site, caller, database, eventually
 
 FIRST, SECOND, THIRD = "KOMATSU-930E-101", "KOMATSU-980E-102", "KOMATSU-930E-103"
-FOURTH = "KOMATSU-930E-104"
+FOURTH, FIFTH = "KOMATSU-930E-104", "KOMATSU-930E-105"
 
 
 async def test_alerts_and_windows_are_kept_once_whenever_it_is_killed(
@@ -109,6 +109,32 @@ async def test_an_alert_that_was_cleared_is_not_open_when_it_is_told_again(
     async with caller(restarted_fleet) as operator:
         shown = await eventually(lambda: operator.vehicle(THIRD), bool, "it is known, also after the kill")
     assert shown.open_alert_count == 1, "the one that came behind it"
+
+
+async def test_what_is_raised_again_under_another_id_is_open_once(
+    fleet_site: Site, restarted_fleet: FleetProcess
+) -> None:
+    """And what is told of the older one after a restart, where its successor was cleared since, opens nothing."""
+    async with caller(restarted_fleet) as operator:
+
+        async def listed(text: str) -> list[int]:
+            request = fleet_pb2.ListAlertsRequest(filter=f"vehicle_id = {FIFTH} AND {text}")
+            return [record.alert.sequence for record in (await operator.call("ListAlerts", request)).alerts]
+
+        fleet_site.readings(reading(FIFTH, 1))
+        fleet_site.alerts(alert(FIFTH, "LOW_FUEL", RAISED, 10, 10), alert(FIFTH, "LOW_FUEL", RAISED, 20, 20))
+        await eventually(lambda: listed("state = CLEARED"), lambda found: found == [10], "the older one is over")
+        assert await listed("open = true") == [20]
+        assert (await operator.vehicle(FIFTH)).open_alert_count == 1
+        fleet_site.alerts(alert(FIFTH, "LOW_FUEL", CLEARED, 30, 20))
+        await eventually(lambda: listed("state = CLEARED"), lambda found: found == [30, 10], "both are over")
+        restarted_fleet.end()
+        late, known = alert(FIFTH, "LOW_FUEL", RAISED, 15, 15), alert(FIFTH, "LOW_FUEL", RAISED, 10, 10)
+        fleet_site.alerts(late, known, alert(FIFTH, "OVERHEATING", RAISED, 40, 40))
+        restarted_fleet.start()
+        await eventually(lambda: listed("open = true"), lambda found: found == [40], "the one that came behind them")
+        assert await listed("state = CLEARED") == [30, 15, 10]
+        assert (await operator.vehicle(FIFTH)).open_alert_count == 1
 
 
 async def test_the_alerts_of_a_vehicle_that_is_taken_out_are_closed_with_it_and_stay_so(

@@ -37,9 +37,9 @@ def test_order_and_repeats_make_no_difference(steps: list[Alert], random: object
 
 def test_a_step_that_is_known_is_no_news() -> None:
     alerts = Alerts()
-    assert alerts.take(step())
-    assert not alerts.take(step())
-    assert alerts.take(step(state=CLEARED, sequence=5))
+    assert alerts.take(step()) == [step()]
+    assert alerts.take(step()) == []
+    assert alerts.take(step(state=CLEARED, sequence=5)) == [step(state=CLEARED, sequence=5)]
     assert not alerts.take(step(state=ESCALATED, sequence=4)), "it would open a cleared alert"
     assert alerts.open_total == 0
 

@@ -12,6 +12,7 @@ from fleet_service import sources as sources_module
 from fleet_service import tables
 from fleet_service.alerts import CLEARED, Alert
 from fleet_service.fleet import Fleet
+from fleet_service.records import alert_from
 from fleet_service.registry import first_seen
 from fleet_service.sources import MAX_ALERT_AGE_S, Sources
 from pitwall.clock import wall_time
@@ -123,3 +124,13 @@ async def test_what_is_closed_here_is_stored_closed(counted: dict[str, Counted])
     one._fleet.put_entry(replace(first_seen("V-1", wall_time()), delete_time=wall_time()))
     await one._take_alerts([alert("a", 5)], {(ALERTS.name, 0): 1})
     assert [stored.state for stored in one._alerts.waiting.values()] == [CLEARED]
+
+
+async def test_what_turns_out_to_be_over_when_it_is_loaded_is_stored_so_at_once(counted: dict[str, Counted]) -> None:
+    """As a version before has left it: two alerts of one rule, both open."""
+    one, names = sources(), ("V-1.LOW_FUEL.1.100", "V-1.LOW_FUEL.1.120")
+    older, newer = (alert_from(alert(name, 9 - n, rule="LOW_FUEL")) for n, name in enumerate(names))
+    one._stored([older, newer])
+    assert [alert.alert_id for alert in one._fleet.alerts.open()] == [newer.alert_id]
+    assert {kept.alert_id: kept.state for kept in one._alerts.waiting.values()} == {older.alert_id: CLEARED}
+    assert one._alerts.due.is_set(), "without waiting for the next record"
