@@ -104,6 +104,8 @@ class _Shared:
     taken_as: str = ""
     #: Set once anybody's answers have broken off.
     broken: threading.Event = field(default_factory=threading.Event)
+    #: Set once the stop is taken, or anybody's answers have broken off.
+    heard: threading.Event = field(default_factory=threading.Event)
 
 
 class _Stopping:
@@ -169,6 +171,7 @@ class _Stopping:
         self._broken.pop(server, None)
         if first:
             self._shared.taken_as = self._view.stop_id
+            self._shared.heard.set()
             as_new = isinstance(response, command_service_pb2.EmergencyStopResponse) and response.issued_as_new
             self._report.answered(server, self._view, as_new, self._elapsed_s())
         self._report.progress(events, self._view, self._elapsed_s())
@@ -176,6 +179,7 @@ class _Stopping:
     def _take_break(self, broke: Broke) -> None:
         server = broke.failure.server
         self._shared.broken.set()
+        self._shared.heard.set()
         known = server in self._broken
         self._broken[server] = broke
         if self._view.answered and not known and len(self._broken) == len(self._lines):
@@ -231,7 +235,7 @@ class _Follower:
 
     def run_after_the_first(self) -> None:
         """The same, once the first command service has had its time, or has broken off."""
-        self._shared.broken.wait(ALONE_S)
+        self._shared.heard.wait(ALONE_S)
         if self._shared.taken_as:
             self._shared.broken.wait(JOIN_S)
         self.run(self._ask_again())
