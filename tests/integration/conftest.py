@@ -28,13 +28,6 @@ def kafka() -> Iterator[RunningStack]:
         yield stack
 
 
-@pytest.fixture(scope="session")
-def local_stack() -> Iterator[RunningStack]:
-    """The whole stack as `make up` starts it, with four vehicles, resumed. Shared: leave it as you found it."""
-    with running("stack", vehicles=4, command_services=3) as stack:
-        yield stack
-
-
 @pytest.fixture
 def start_stack(request: pytest.FixtureRequest) -> Iterator[StartStack]:
     """Starts stacks for one test alone: ``start_stack(vehicles=2, servers=frozenset({Server.KAFKA}))``."""

@@ -18,7 +18,7 @@ from tests.integration.stacks import RunningStack, running
 from tests.support.collector import Collector, Span
 from tests.support.fault_proxy import FaultProxy
 from tests.support.metric_tables import inventory
-from tests.support.operator import PITWALL, Operator
+from tests.support.operator import PITWALL
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -193,25 +193,6 @@ def test_what_is_shown_is_explained_and_what_is_explained_is_shown(
     expected = in_tables(job)
     assert {name: kind for name, kind in found.items() if not OF_LIBRARIES.match(name)}.items() <= expected.items()
     assert expected.keys() - BORN_LATER[job] <= found.keys()
-
-
-@pytest.mark.parametrize(
-    ("job", "process"),
-    [
-        ("fleet", "fleet-1"),
-        ("stream-jobs", "stream-jobs"),
-        ("flink-jobmanager", "flink-jobmanager"),
-        ("flink-taskmanager", "flink-taskmanager"),
-    ],
-)
-def test_so_does_whatever_shows_the_picture(local_stack: RunningStack, job: str, process: str) -> None:
-    Operator(local_stack.home).do("vehicles")
-    expected, end_s = in_tables(job), time.monotonic() + 60
-    while missing := expected.keys() - BORN_LATER.get(job, set()) - scraped(local_stack, process).keys():
-        assert time.monotonic() < end_s, f"{process} doesn't show {missing}"
-        time.sleep(1)
-    ours = {name for name in scraped(local_stack, process) if name.startswith(("pitwall_", "grpc_"))}
-    assert ours <= expected.keys()
 
 
 def test_a_collector_that_never_answers_holds_up_neither_a_stop_nor_the_end_of_a_process(bench: Bench) -> None:

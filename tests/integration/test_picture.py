@@ -13,6 +13,7 @@ from deploy.local import lifecycle
 from tests.integration.picture_rig import Picture, picture, short_recording
 from tests.integration.stream_windows import poison
 from tests.integration.test_local_stack import assert_nothing_left
+from tests.integration.test_observability import BORN_LATER, in_tables, scraped
 from tests.support.picture import await_none
 
 # A start of everything, and the longest fault with its clearing.
@@ -48,6 +49,28 @@ def test_a_thousand_bad_records_are_counted_and_hold_nobody_up(shown: Picture) -
 
 def _fewer(count: float) -> list[str]:
     return [] if count == BAD_RECORDS else [f"{count:g} of {BAD_RECORDS} counted"]
+
+
+@pytest.mark.parametrize(
+    ("job", "process"),
+    [
+        ("fleet", "fleet-1"),
+        ("stream-jobs", "stream-jobs"),
+        ("flink-jobmanager", "flink-jobmanager"),
+        ("flink-taskmanager", "flink-taskmanager"),
+    ],
+)
+def test_what_it_shows_of_itself_is_explained_and_what_is_explained_is_shown(
+    shown: Picture, job: str, process: str
+) -> None:
+    expected = in_tables(job)
+
+    def missing() -> list[str]:
+        return sorted(expected.keys() - BORN_LATER.get(job, set()) - scraped(shown.stack, process).keys())
+
+    await_none(missing, 60)
+    ours = {name for name in scraped(shown.stack, process) if name.startswith(("pitwall_", "grpc_"))}
+    assert ours <= expected.keys()
 
 
 @pytest.mark.parametrize("process", ["fleet-1", "flink-taskmanager"])

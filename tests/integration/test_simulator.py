@@ -26,8 +26,6 @@ from pitwall.exits import EXIT_CONFIG, EXIT_MISSING, EXIT_PORT_TAKEN
 from tests.support.plant import Plant, PlantLine
 from tests.support.verdict_sender import VERDICT_LIFE_S
 
-pytestmark = pytest.mark.alone
-
 FIRST, SECOND = fleet_ids(2)
 #: What a busy machine may add to a moment.
 SLACK_S = 0.1
@@ -110,6 +108,7 @@ def moving(line: PlantLine) -> bool:
     return line.speed_kph > 5 and not line.brake
 
 
+@pytest.mark.alone
 def test_before_any_agent_it_stands_braked_and_says_so_every_second(tmp_path: Path) -> None:
     with running(tmp_path) as sim:
         since = monotonic_s()
@@ -120,6 +119,7 @@ def test_before_any_agent_it_stands_braked_and_says_so_every_second(tmp_path: Pa
     assert max(b.t - a.t for a, b in pairwise(lines)) <= 1.0 + SLACK_S
 
 
+@pytest.mark.alone
 def test_a_hung_agent_stops_its_vehicle_at_the_deadline_of_the_last_verdict(tmp_path: Path) -> None:
     with running(tmp_path) as sim, sim.agent(FIRST) as agent:
         sim.plant.wait(FIRST, "it drives", moving)
@@ -136,6 +136,7 @@ def test_a_hung_agent_stops_its_vehicle_at_the_deadline_of_the_last_verdict(tmp_
         sim.plant.wait(FIRST, "it drives again", moving, since_t=stood.t)
 
 
+@pytest.mark.alone
 def test_a_killed_agent_stops_its_vehicle_and_no_other(tmp_path: Path) -> None:
     with running(tmp_path) as sim, sim.agent(SECOND), sim.agent(FIRST) as killed:
         sim.plant.wait(FIRST, "it drives", moving)
@@ -150,6 +151,7 @@ def test_a_killed_agent_stops_its_vehicle_and_no_other(tmp_path: Path) -> None:
         assert not any(line.brake for line in sim.plant.lines(SECOND, killed_t))
 
 
+@pytest.mark.alone
 def test_a_plant_that_was_asleep_does_not_move_by_old_verdicts(tmp_path: Path) -> None:
     with running(tmp_path) as sim, sim.agent(FIRST):
         before = sim.plant.wait(FIRST, "it drives fast", lambda line: line.speed_kph > 15)
@@ -164,6 +166,7 @@ def test_a_plant_that_was_asleep_does_not_move_by_old_verdicts(tmp_path: Path) -
         assert first.speed_kph < before.speed_kph - 1.5 * 2.5 * 3.6
 
 
+@pytest.mark.alone
 def test_the_stop_button_stops_and_holds_a_vehicle_that_is_told_to_move(tmp_path: Path) -> None:
     with running(tmp_path) as sim, sim.agent(FIRST):
         sim.plant.wait(FIRST, "it drives", moving)
@@ -266,6 +269,7 @@ def test_what_cannot_work_is_refused_at_the_start(
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.alone
 def test_a_second_plant_on_the_same_socket_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
     with running(tmp_path) as sim, sim.agent(FIRST):
         sim.plant.wait(FIRST, "it drives", moving)
