@@ -60,7 +60,7 @@ def test_without_a_command_service_vehicles_brake_and_wait_for_resume(
     await_driving(plant, FIRST, SECOND)
 
 
-@pytest.mark.parametrize("fault", ["hung", "killed"])
+@pytest.mark.parametrize("fault", ["hung", pytest.param("killed", marks=pytest.mark.chaos)])
 def test_a_vehicle_whose_interface_was_gone_does_not_drive_on_by_itself(
     stack: RunningStack, operator: Operator, plant: Plant, fault: str
 ) -> None:
@@ -99,7 +99,7 @@ def proxies(stack: RunningStack) -> Iterator[list[FaultProxy]]:
     stack.await_healthy("agents")
 
 
-@pytest.mark.parametrize("fault", ["cut", "silence"])
+@pytest.mark.parametrize("fault", [pytest.param("cut", marks=pytest.mark.chaos), "silence"])
 def test_a_vehicle_that_is_cut_off_brakes_and_gets_the_set_before_anything_else(
     stack: RunningStack, operator: Operator, plant: Plant, proxies: list[FaultProxy], fault: str
 ) -> None:

@@ -247,7 +247,7 @@ async def stop_path_works(site: Site, driven: RawVehicle, stop_id: str) -> None:
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("away", ["hung", "dead"])
+@pytest.mark.parametrize("away", ["hung", pytest.param("dead", marks=pytest.mark.chaos)])
 async def test_kafka_away_delays_readings_and_nothing_else(site: Site, away: str) -> None:
     async with welcomed(site.home, site.address) as driven:
         journey = Journey(driven)

@@ -28,8 +28,6 @@ from tests.integration.gateway_rig import (
     welcomed,
 )
 
-pytestmark = pytest.mark.alone
-
 #: Of one stop on a machine with other work, and of most of fifty. What it is, is printed.
 STOP_WITHIN_S = 0.5
 MEDIAN_WITHIN_S = 0.05
@@ -75,6 +73,7 @@ async def test_without_kafka_vehicles_are_permitted_and_the_process_counts_as_he
     assert (code, parts["kafka"]["ok"], parts["command_services"]["ok"]) == (200, False, True)
 
 
+@pytest.mark.alone
 async def test_a_stop_is_at_the_vehicle_at_once_and_permits_end(site: Site) -> None:
     async with welcomed(site.home, site.address) as driven:
         await driven.permitted()
@@ -91,6 +90,7 @@ async def test_a_stop_is_at_the_vehicle_at_once_and_permits_end(site: Site) -> N
         assert len(merged) == 2
 
 
+@pytest.mark.alone
 async def test_one_stop_after_another_takes_about_a_millisecond(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     async with welcomed(site.home, site.address) as driven:
         took_s = []
@@ -115,6 +115,7 @@ async def test_what_one_vehicle_brings_stops_the_others_and_is_told_to_the_site(
         assert [each.stop_id for each in site.command.of("stop_set")[0].stops] == ["brought"]
 
 
+@pytest.mark.alone
 async def test_progress_goes_up_at_once(site: Site) -> None:
     async with welcomed(site.home, site.address) as driven:
         await site.command.until(lambda: bool(site.command.of("session_opened")), "the session")
@@ -147,6 +148,7 @@ async def test_an_order_goes_down_and_what_becomes_of_it_comes_up(site: Site) ->
     assert broken.outcome.may_have_happened
 
 
+@pytest.mark.alone
 async def test_when_the_command_service_refuses_permits_end_with_what_is_left(site: Site) -> None:
     async with welcomed(site.home, site.address) as driven:
         await driven.permitted()
@@ -159,6 +161,7 @@ async def test_when_the_command_service_refuses_permits_end_with_what_is_left(si
         assert code == 503
 
 
+@pytest.mark.alone
 async def test_after_a_sleep_no_permit_goes_out_before_the_clock_is_looked_at(site: Site) -> None:
     async with welcomed(site.home, site.address) as driven:
         await driven.permitted()
