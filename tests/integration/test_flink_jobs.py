@@ -276,6 +276,7 @@ def test_after_a_killed_job_manager_alerts_and_windows_go_on_where_they_were(job
         assert_same(window, expected[key])
 
 
+@pytest.mark.chaos
 def test_another_table_of_rules_goes_on_with_the_state_of_the_one_before_it(job: StreamJob, tmp_path: Path) -> None:
     readings, upgraded = fleet(5, UPGRADE_BEGIN_S, 150, THIRD_BOOT), Event()
     job.send(reading("UPGRADE-1", 1, UPGRADE_BEGIN_S, {"speed_kph": 99.0}))
