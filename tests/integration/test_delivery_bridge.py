@@ -152,7 +152,7 @@ async def test_a_topic_that_does_not_exist_is_an_error_and_not_a_wait_without_en
     assert error.code() in (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART)
 
 
-@pytest.mark.parametrize("fault", ["hang", "kill"])
+@pytest.mark.parametrize("fault", ["hang", pytest.param("kill", marks=pytest.mark.chaos)])
 async def test_what_was_taken_while_kafka_was_away_arrives_once_and_in_order(
     kafka: RunningStack, rig: Rig, fault: str
 ) -> None:

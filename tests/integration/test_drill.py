@@ -24,8 +24,10 @@ HEARD_WITHIN_S = 10.0
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[RunningStack]:
-    """Legs of a quarter of their length: long enough to brake from, short enough to wait for."""
-    with running("drill", vehicles=3, gateways=1, time_scale=4.0, command_services=3, servers=frozenset()) as stack:
+    """Legs of a quarter of their length: long enough to brake from, short enough to wait for. Vehicles enough that one
+    of them soon does what a test waits for.
+    """
+    with running("drill", vehicles=9, gateways=1, time_scale=4.0, command_services=3, servers=frozenset()) as stack:
         yield stack
 
 

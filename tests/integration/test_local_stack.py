@@ -1,10 +1,12 @@
-"""The third-party servers really start, answer, and leave nothing behind; without Pitwall's own processes."""
+"""The third-party servers really start, answer, and leave nothing behind; without Pitwall's own processes.
+
+That all four of them do is in test_picture.py, beside all that is Pitwall's.
+"""
 
 import os
 import shutil
 import signal
 import socket
-import subprocess
 
 import pytest
 from confluent_kafka import Consumer, Producer
@@ -16,7 +18,6 @@ from deploy.local.errors import StackError
 from deploy.local.leftovers import leftovers
 from deploy.local.options import Server, StackOptions
 from deploy.local.procfs import await_end
-from deploy.local.servers.postgres import password_file
 from tests.integration.conftest import StartStack
 from tests.integration.stacks import RunningStack
 
@@ -40,34 +41,6 @@ def assert_nothing_left(stack: RunningStack) -> None:
     assert leftovers(stack.places) == set()
     assert ports_in_use(stack) == []
     assert not stack.places.supervisor_socket.exists()
-
-
-def test_all_four_servers_start_from_nothing_answer_and_stop(start_stack: StartStack) -> None:
-    stack = start_stack(**SERVERS_ONLY)
-    assert len(ports_in_use(stack)) == 8
-    psql = stack.stack.process("postgres").health.pg_isready.with_name("psql")  # type: ignore[attr-defined]
-    answer = subprocess.run(
-        [
-            psql,
-            "-At",
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(stack.options.ports["postgres"]),
-            "-U",
-            "pitwall",
-            "-c",
-            "SELECT 6*7",
-        ],
-        env={"PGPASSWORD": password_file(stack.places).read_text(), "PGDATABASE": "pitwall"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert answer.stdout == "42\n"
-    lifecycle.down(stack.home)
-    assert_nothing_left(stack)
-    lifecycle.down(stack.home)
 
 
 def test_kafka_takes_a_record_and_gives_it_back(kafka: RunningStack) -> None:

@@ -12,7 +12,7 @@ import pytest
 from deploy.local import lifecycle
 from tests.integration.picture_rig import Picture, picture, short_recording
 from tests.integration.stream_windows import poison
-from tests.integration.test_local_stack import assert_nothing_left
+from tests.integration.test_local_stack import assert_nothing_left, ports_in_use
 from tests.integration.test_observability import BORN_LATER, in_tables, scraped
 from tests.support.picture import await_none
 
@@ -86,5 +86,7 @@ def test_each_fault_was_one_alert_and_each_reading_is_in_its_window(shown: Pictu
 
 
 def test_down_leaves_nothing_of_all_that(shown: Picture) -> None:
+    assert ports_in_use(shown.stack), "so that what is looked for was there"
     lifecycle.down(shown.stack.home)
     assert_nothing_left(shown.stack)
+    lifecycle.down(shown.stack.home)
