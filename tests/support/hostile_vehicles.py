@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from enum import Enum, auto
 from itertools import count
+from math import inf
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -40,14 +42,42 @@ CLOSE_WITHIN_S, TELLS_WITHIN_S = 5.0, 60.0
 Came = Counter[str]
 
 
+class Word(Enum):
+    """What is said to them."""
+
+    GO = auto()
+    REST = auto()
+    END = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """Where to, and in whose names."""
+    """Where to, and in whose names; and how many bursts or changed frames a second of all of them, at most."""
 
     home: Path
     address: str
     vehicle_ids: tuple[str, ...]
     seed: int
+    per_s: float = inf
+
+
+class Pace:
+    """Whose turn it is: one after the other at a rate, and nobody's while they rest."""
+
+    def __init__(self) -> None:
+        self.going = asyncio.Event()
+        self.going.set()
+        self._next_s = 0.0
+
+    async def turn(self, per_s: float) -> None:
+        await self.going.wait()
+        now_s = asyncio.get_running_loop().time()
+        # What was missed is not made up for.
+        self._next_s = max(self._next_s + 1 / per_s, now_s)
+        await asyncio.sleep(self._next_s - now_s)
+
+
+_PACE = Pace()
 
 
 #: One stream, or one connection, of the vehicle with this number; counts what came of it.
@@ -153,6 +183,7 @@ async def garbage(attack: Attack, number: int, came: Came) -> None:
     paths = tls(attack.home, f"vehicles/{attack.vehicle_ids[number]}")
     garbler = Garbler(attack.address, paths, attack.seed + number)
     while True:
+        await _PACE.turn(attack.per_s)
         how = await asyncio.to_thread(garbler.burst)
         came[how] += 1
         if how == "no connection":  # the port is closed for a moment
@@ -163,6 +194,7 @@ async def garbage(attack: Attack, number: int, came: Came) -> None:
 
 async def changed_frames(attack: Attack, number: int, came: Came) -> None:
     """Frames of a real agent with changes in them, each vehicle from a seed of its own, until its stream ends."""
+    await _PACE.going.wait()
     vehicle_id = attack.vehicle_ids[number]
     mutator = _MUTATORS.setdefault(number, Mutator(corpus(), pb.ConnectRequest, attack.seed + number))
     came["streams"] += 1
@@ -173,6 +205,7 @@ async def changed_frames(attack: Attack, number: int, came: Came) -> None:
         if not first:
             await it.send(good_hello(vehicle_id, came["streams"]))  # type: ignore[arg-type]
         while not it.ended:
+            await _PACE.turn(attack.per_s)
             await it.send(mutator.next(first=first))  # type: ignore[arg-type]
             came["frames"] += 1
             first = False
@@ -215,13 +248,19 @@ async def _again(kind: Kind, attack: Attack, number: int, came: Came) -> None:
 async def _attack(kind: str, attack: Attack, pipe: Connection) -> None:
     came = Came()
     tasks = [asyncio.create_task(_again(KINDS[kind], attack, n, came)) for n in range(len(attack.vehicle_ids))]
-    word = asyncio.create_task(asyncio.to_thread(pipe.recv))
+    word = asyncio.create_task(_hear(pipe))
     await asyncio.wait({word, *tasks}, return_when=asyncio.FIRST_COMPLETED)
     failed = [repr(task.exception()) for task in tasks if task.done()]
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks, timeout=CLOSE_WITHIN_S)  # those that hang end with the process
     pipe.send((failed, dict(came)))
+
+
+async def _hear(pipe: Connection) -> None:
+    """Rests and goes on as it is told, until it is told to end."""
+    while (said := await asyncio.to_thread(pipe.recv)) is not Word.END:
+        (_PACE.going.set if said is Word.GO else _PACE.going.clear)()
 
 
 def _process(kind: str, attack: Attack, pipe: Connection) -> None:
@@ -236,9 +275,16 @@ class Hostile:
         self._pipe = pipe
         self.came: dict[str, int] = {}
 
+    def rest(self) -> None:
+        """Of bursts and changed frames, until it is told to go on."""
+        self._pipe.send(Word.REST)
+
+    def go(self) -> None:
+        self._pipe.send(Word.GO)
+
     def tell(self) -> dict[str, int]:
         """Ends it. Raises AssertionError where the attack itself has failed."""
-        self._pipe.send(True)
+        self._pipe.send(Word.END)
         assert self._pipe.poll(TELLS_WITHIN_S), "the hostile ones don't answer"
         failed, self.came = self._pipe.recv()
         assert not failed, failed
