@@ -94,6 +94,11 @@ class AckTracker:
             return Known.IN_FLIGHT
         return Known.DURABLE if sequence in epoch.durable else Known.NEW
 
+    def repeated(self, boot_epoch: int, sequences: Sequence[int]) -> int:
+        """How many of these are in flight."""
+        epoch = self._epochs.get(boot_epoch)
+        return sum(sequence in epoch.in_flight for sequence in sequences) if epoch else 0
+
     def newest(self, boot_epoch: int) -> int:
         """The highest sequence known of an epoch; 0 where none is."""
         epoch = self._epochs.get(boot_epoch)

@@ -218,7 +218,6 @@ class Session:
         self._presence = Presence(self.vehicle_id, said.key.boot_epoch, said.key.connect_count)
         self._presence.hello(said.status, said.last_sequence)
         self.state = State.OPEN
-        self._window.open()
         return [Opened(said.brought.delta), *self._hear(frame.heartbeat_number, now)]
 
     def _second_hello(self, frame: pb.ConnectRequest, now: Moment) -> list[Effect]:
@@ -238,7 +237,7 @@ class Session:
         self._check_batch(batch)
         if batch.HasField("clock"):
             self.record.clocks.sample(self.key.boot_epoch, read_clock(batch.clock, "reading_batch.clock"), now)
-        verdict = self._window.ask(len(batch.readings), now.boottime_s)
+        verdict = self._window.ask(len(batch.readings), now.boottime_s, self._repeated(batch))
         if verdict.close is not None:
             return self.close(verdict.close, now)
         effects: list[Effect] = []
@@ -251,6 +250,13 @@ class Session:
         if intake.newest_live is not None and batch.boot_epoch == self.key.boot_epoch:
             self.pulse.reading(intake.newest_live, now)
         return [Readings(intake)]
+
+    def _repeated(self, batch: pb.ReadingBatch) -> int:
+        """How many of a batch are on their way already. A healthy vehicle's begins beyond what is known."""
+        readings, acks = batch.readings, self.record.acks
+        if not readings or readings[0].sequence > acks.newest(batch.boot_epoch):
+            return 0
+        return acks.repeated(batch.boot_epoch, [reading.sequence for reading in readings])
 
     def _check_batch(self, batch: pb.ReadingBatch) -> None:
         if not 1 <= batch.boot_epoch <= self.key.boot_epoch:

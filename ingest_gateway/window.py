@@ -30,31 +30,28 @@ _LEAVE = Verdict(take=False)
 class ReadingWindow:
     """One session's window. `share`: its vehicle's own; `has_room`: whether Kafka's backlog takes so many more."""
 
-    __slots__ = ("_acks", "_declined", "_has_room", "_left", "_share", "_throttled_until_s", "lent")
+    __slots__ = ("_acks", "_declined", "_has_room", "_share", "_throttled_until_s", "lent")
 
     def __init__(self, share: int, acks: AckTracker, has_room: Callable[[int], bool]) -> None:
         self._share, self._acks, self._has_room = share, acks, has_room
         #: On top of the share.
         self.lent = 0
-        self._left = 0
         self._throttled_until_s = float("-inf")
         self._declined = 0
-
-    def open(self) -> None:
-        """At Hello. What an earlier session left in flight is not held against this one, once over."""
-        self._left = min(self._acks.in_flight, self._share)
 
     @property
     def size(self) -> int:
         """As the vehicle is told."""
         return self._share + self.lent
 
-    def ask(self, count: int, now_s: float) -> Verdict:
+    def ask(self, count: int, now_s: float, repeated: int = 0) -> Verdict:
+        """For a batch of so many. `repeated`: those of them that are on their way already, and take no room."""
         if now_s < self._throttled_until_s:
             return self._decline_again(count)
-        if self._acks.in_flight + count > self._share + self.lent + self._left:
+        more = count - repeated
+        if self._acks.in_flight + more > self.size:
             return self._throttle(count, "UNACKED_READINGS", now_s)
-        if not self._has_room(count):
+        if not self._has_room(more):
             return self._throttle(count, "KAFKA_BACKLOG", now_s)
         return _TAKE
 

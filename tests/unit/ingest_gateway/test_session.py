@@ -206,6 +206,18 @@ def test_too_much_on_its_way_is_declined_and_heartbeats_go_on() -> None:
     assert only(session.feed(numbered([most + 1]), at(1 + THROTTLE_S)), Readings).intake.taken
 
 
+def test_after_a_reconnect_a_vehicle_has_its_share_and_no_more() -> None:
+    session, most = open_session(), TERMS.max_unacked_readings
+    batches = [range(first, first + MAX_READINGS_PER_BATCH) for first in range(1, most + 1, MAX_READINGS_PER_BATCH)]
+    for sequences in batches:
+        session.feed(numbered(sequences), at(1))
+    again = open_session(session.record, connect_count=2)
+    for sequences in batches:
+        assert only(again.feed(numbered(sequences), at(2)), Readings).intake.repeated == len(sequences)
+    assert only(again.feed(numbered([most, most + 1]), at(2)), ReadingsDeclined)
+    assert session.record.acks.in_flight == most
+
+
 def test_whoever_goes_on_sending_after_throttle_is_closed() -> None:
     session = open_session()
     most = TERMS.max_unacked_readings

@@ -9,9 +9,7 @@ MOST = 100
 
 
 def window(acks: AckTracker | None = None, room: int = 10**6) -> ReadingWindow:
-    made = ReadingWindow(MOST, acks or AckTracker(), lambda count: count <= room)
-    made.open()
-    return made
+    return ReadingWindow(MOST, acks or AckTracker(), lambda count: count <= room)
 
 
 def in_flight(count: int) -> AckTracker:
@@ -51,17 +49,10 @@ def test_a_loan_that_has_ended_is_not_taken_any_more() -> None:
     assert not asked.ask(1, 0.0).take
 
 
-def test_what_an_earlier_session_left_is_not_held_against_the_next_one() -> None:
-    acks = in_flight(MOST)
-    asked = window(acks)
-    assert asked.ask(MOST, 0.0).take
-    acks.take(1, MOST + 1, 2 * MOST)
-    assert not asked.ask(1, 0.0).take
-
-
-def test_sessions_that_come_and_go_do_not_pile_up() -> None:
-    acks = in_flight(5 * MOST)
-    assert not window(acks).ask(1, 0.0).take
+def test_what_is_on_its_way_takes_no_more_room_when_it_is_offered_again() -> None:
+    asked = window(in_flight(MOST), room=0)
+    assert asked.ask(MOST, 0.0, repeated=MOST).take
+    assert not asked.ask(MOST, 0.0, repeated=MOST - 1).take
 
 
 def test_a_full_backlog_asks_to_wait() -> None:
