@@ -86,6 +86,17 @@ class AckTracker:
         """Whether there is something to acknowledge."""
         return any(epoch.due or epoch.refused_due for epoch in self._epochs.values())
 
+    @property
+    def unsent(self) -> int:
+        """Ranges and rejections to be acknowledged. A vehicle that reads its acks leaves few here."""
+        return sum(epoch.due.fragments + len(epoch.refused_due) for epoch in self._epochs.values())
+
+    def has_place(self, boot_epoch: int) -> bool:
+        """Whether something new of this epoch can be remembered. To be asked before it is taken."""
+        epochs = self._epochs
+        few = boot_epoch in epochs or len(epochs) < MAX_EPOCHS_PER_VEHICLE
+        return few or any(epoch.idle for epoch in epochs.values())
+
     def known(self, boot_epoch: int, sequence: int) -> Known:
         epoch = self._epochs.get(boot_epoch)
         if epoch is None or sequence == 0:
@@ -158,16 +169,16 @@ class AckTracker:
     def _epoch(self, boot_epoch: int) -> _Epoch:
         epoch = self._epochs.get(boot_epoch)
         if epoch is None:
+            self._make_place()
             epoch = self._epochs[boot_epoch] = _Epoch()
-            self._forget_oldest()
         return epoch
 
-    def _forget_oldest(self) -> None:
-        for boot_epoch in sorted(self._epochs)[:-1]:
-            if len(self._epochs) <= MAX_EPOCHS_PER_VEHICLE:
-                return
-            if self._epochs[boot_epoch].idle:
-                del self._epochs[boot_epoch]
+    def _make_place(self) -> None:
+        """For one more epoch: the oldest one with nothing on its way goes."""
+        if len(self._epochs) >= MAX_EPOCHS_PER_VEHICLE:
+            idle = [boot_epoch for boot_epoch, epoch in self._epochs.items() if epoch.idle]
+            if idle:
+                del self._epochs[min(idle)]
 
 
 def _settle_refused(epoch: _Epoch, sequences: Sequence[int]) -> list[int]:

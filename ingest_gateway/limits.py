@@ -105,7 +105,7 @@ LOAN_IDLE_S: Final = 2.0
 
 #: Vehicles; the least recently heard goes first, those with readings in flight never.
 MAX_KNOWN_VEHICLES: Final = 10_000
-#: Boot epochs of one vehicle.
+#: Boot epochs of one vehicle; readings of one more are taken when all is acknowledged of one of these.
 MAX_EPOCHS_PER_VEHICLE: Final = 8
 #: Ranges of known identities in one boot epoch; the lowest are forgotten first.
 MAX_KNOWN_RANGES: Final = 1_000

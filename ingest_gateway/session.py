@@ -237,7 +237,7 @@ class Session:
         self._check_batch(batch)
         if batch.HasField("clock"):
             self.record.clocks.sample(self.key.boot_epoch, read_clock(batch.clock, "reading_batch.clock"), now)
-        verdict = self._window.ask(len(batch.readings), now.boottime_s, self._repeated(batch))
+        verdict = self._window.ask(batch.boot_epoch, len(batch.readings), now.boottime_s, self._repeated(batch))
         if verdict.close is not None:
             return self.close(verdict.close, now)
         effects: list[Effect] = []

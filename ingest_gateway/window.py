@@ -44,16 +44,21 @@ class ReadingWindow:
         """As the vehicle is told."""
         return self._share + self.lent
 
-    def ask(self, count: int, now_s: float, repeated: int = 0) -> Verdict:
+    def ask(self, boot_epoch: int, count: int, now_s: float, repeated: int = 0) -> Verdict:
         """For a batch of so many. `repeated`: those of them that are on their way already, and take no room."""
         if now_s < self._throttled_until_s:
             return self._decline_again(count)
         more = count - repeated
-        if self._acks.in_flight + more > self.size:
+        if not (self._reads_acks and self._acks.has_place(boot_epoch)) or self._acks.in_flight + more > self.size:
             return self._throttle(count, "UNACKED_READINGS", now_s)
         if not self._has_room(more):
             return self._throttle(count, "KAFKA_BACKLOG", now_s)
         return _TAKE
+
+    @property
+    def _reads_acks(self) -> bool:
+        """Of one that obeys no more can wait: each range and each rejection is of a reading under way to its ack."""
+        return self._acks.unsent <= self.size
 
     def pause(self, now_s: float) -> float:
         """Kafka did not take what it was given. Returns how long to ask the vehicle to wait; 0: it waits already."""

@@ -174,6 +174,42 @@ def test_old_epochs_are_forgotten_but_never_what_is_in_flight() -> None:
     assert tracker.known(3 * MAX_EPOCHS_PER_VEHICLE - 1, 1) is Known.DURABLE
 
 
+def test_an_epoch_older_than_all_that_are_remembered_is_acknowledged_too() -> None:
+    tracker = AckTracker()
+    for epoch in [*range(2, MAX_EPOCHS_PER_VEHICLE + 2), 1]:
+        tracker.take(epoch, 1, 1)
+        tracker.arrived(epoch, [1])
+        assert acked(tracker) == {(epoch, 1)}
+    assert tracker.known(2, 1) is Known.NEW
+    assert tracker.known(1, 1) is Known.DURABLE
+
+
+def test_there_is_a_place_for_one_more_epoch_when_all_is_acknowledged_of_another() -> None:
+    tracker = AckTracker()
+    for epoch in range(1, MAX_EPOCHS_PER_VEHICLE + 1):
+        assert tracker.has_place(epoch)
+        tracker.take(epoch, 1, 1)
+    assert not tracker.has_place(MAX_EPOCHS_PER_VEHICLE + 1)
+    assert tracker.has_place(1)
+    tracker.arrived(2, [1])
+    assert not tracker.has_place(MAX_EPOCHS_PER_VEHICLE + 1)
+    assert acked(tracker) == {(2, 1)}
+    assert tracker.has_place(MAX_EPOCHS_PER_VEHICLE + 1)
+
+
+def test_ranges_and_rejections_are_unsent_until_they_are_in_an_ack() -> None:
+    tracker = AckTracker()
+    tracker.take(1, 1, 3)
+    tracker.take(2, 1, 3)
+    tracker.reject(2, 9, FAULT)
+    assert tracker.unsent == 0
+    tracker.arrived(1, [1, 3])
+    tracker.arrived(2, [1, 2, 3, 9])
+    assert tracker.unsent == 4
+    assert tracker.next_ack() is not None
+    assert tracker.unsent == 2
+
+
 def test_scattered_knowledge_is_bounded_and_loses_the_lowest() -> None:
     tracker = AckTracker()
     odd = range(1, 2 * MAX_KNOWN_RANGES + 3, 2)

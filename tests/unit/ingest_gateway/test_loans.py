@@ -74,7 +74,7 @@ class LoansMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(names), count=st.integers(1, SHARE), history=st.booleans())
     def bring(self, name: str, count: int, *, history: bool) -> None:
         window, acks = self.windows[name], self.acks[name]
-        if not window.ask(count, self.now_s).take:
+        if not window.ask(1, count, self.now_s).take:
             return
         first, self.next[name] = self.next[name], self.next[name] + count
         acks.take(1, first, first + count - 1)

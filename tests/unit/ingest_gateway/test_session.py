@@ -218,6 +218,33 @@ def test_after_a_reconnect_a_vehicle_has_its_share_and_no_more() -> None:
     assert session.record.acks.in_flight == most
 
 
+@pytest.mark.parametrize("speed_kph", [31.5, -1.0])
+def test_what_is_due_to_a_vehicle_that_does_not_read_is_bounded_and_no_ack_is_lost(speed_kph: float) -> None:
+    session, most, taken = open_session(), TERMS.max_unacked_readings, set[int]()
+    acks = session.record.acks
+
+    def offer(first: int, now_s: float) -> None:
+        """Every other reading; Kafka has them at once."""
+        made = [reading(n, now_s, speed_kph=speed_kph) for n in range(first, first + 2 * MAX_READINGS_PER_BATCH, 2)]
+        for effect in session.feed(batch(*made), at(now_s)):
+            if isinstance(effect, Readings):
+                arrived = [n for n, _ in effect.intake.taken] + [letter.sequence for letter in effect.intake.refused]
+                acks.arrived(EPOCH, arrived)
+                taken.update(arrived)
+
+    for number in range(20):
+        offer(1 + 2 * MAX_READINGS_PER_BATCH * number, 1 + THROTTLE_S * number)
+        assert acks.unsent <= most + MAX_READINGS_PER_BATCH
+    told = set[int]()
+    for number in range(20, 25):
+        for ack in (frame.reading_ack for frame in frames_down(session, 1 + THROTTLE_S * number)):
+            told.update(n for r in ack.ranges for n in range(r.first_sequence, r.last_sequence + 1))
+        offer(1 + 2 * MAX_READINGS_PER_BATCH * number, 1 + THROTTLE_S * number)
+    told.update(n for frame in frames_down(session, 99) for r in frame.reading_ack.ranges for n in [r.first_sequence])
+    assert len(told) > 2 * most
+    assert told == taken
+
+
 def test_whoever_goes_on_sending_after_throttle_is_closed() -> None:
     session = open_session()
     most = TERMS.max_unacked_readings
