@@ -107,7 +107,7 @@ LOAN_IDLE_S: Final = 2.0
 MAX_KNOWN_VEHICLES: Final = 10_000
 #: Boot epochs of one vehicle; readings of one more are taken when all is acknowledged of one of these.
 MAX_EPOCHS_PER_VEHICLE: Final = 8
-#: Ranges of known identities in one boot epoch; the lowest are forgotten first.
+#: Ranges of known identities in one boot epoch; beyond it the lower half is forgotten.
 MAX_KNOWN_RANGES: Final = 1_000
 #: Batches of one vehicle whose times are remembered, to tell a repeat from another reading of the same identity.
 REMEMBERED_BATCHES: Final = 32

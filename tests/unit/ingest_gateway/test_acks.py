@@ -217,7 +217,9 @@ def test_scattered_knowledge_is_bounded_and_loses_the_lowest() -> None:
         tracker.take(1, sequence, sequence)
     tracker.arrived(1, odd)
     assert tracker.known(1, 1) is Known.NEW
-    assert tracker.known(1, odd[-1]) is Known.DURABLE
+    newer = odd[-MAX_KNOWN_RANGES // 2 :]
+    assert {tracker.known(1, sequence) for sequence in newer} == {Known.DURABLE}
+    assert {tracker.known(1, sequence) for sequence in odd if sequence < newer[0]} == {Known.NEW}
 
 
 def test_the_newest_known_is_the_last_one_in_flight_or_durable() -> None:
