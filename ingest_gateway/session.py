@@ -182,7 +182,7 @@ class Session:
     def lend(self, readings: int) -> None:
         """So many may be on their way on top of the vehicle's share, from now on. It is told with its next ack."""
         if readings != self._window.lent:
-            self._window.lent = readings
+            self._window.lend(readings)
             self.lanes.window(self._window.size)
 
     # What goes down

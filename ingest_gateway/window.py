@@ -30,14 +30,20 @@ _LEAVE = Verdict(take=False)
 class ReadingWindow:
     """One session's window. `share`: its vehicle's own; `has_room`: whether Kafka's backlog takes so many more."""
 
-    __slots__ = ("_acks", "_declined", "_has_room", "_share", "_throttled_until_s", "lent")
+    __slots__ = ("_acks", "_declined", "_has_room", "_largest", "_share", "_throttled_until_s", "lent")
 
     def __init__(self, share: int, acks: AckTracker, has_room: Callable[[int], bool]) -> None:
         self._share, self._acks, self._has_room = share, acks, has_room
         #: On top of the share.
         self.lent = 0
+        self._largest = share
         self._throttled_until_s = float("-inf")
         self._declined = 0
+
+    def lend(self, readings: int) -> None:
+        """So many on top of the share, from now on."""
+        self.lent = readings
+        self._largest = max(self._largest, self.size)
 
     @property
     def size(self) -> int:
@@ -72,9 +78,10 @@ class ReadingWindow:
         return Verdict(take=False, throttle_s=THROTTLE_S, reason=reason)
 
     def _decline_again(self, count: int) -> Verdict:
-        """What was under way when Throttle was sent is forgiven: that can't be more than the window."""
+        """What was under way when Throttle was sent is forgiven: that can't be more than the largest window of this
+        session. That it has become smaller the vehicle hears with an ack, and may not have had one."""
         self._declined += count
-        if self._declined <= self.size:
+        if self._declined <= self._largest:
             return _LEAVE
-        text = f"{self._declined} readings since Throttle, more than the {self.size} that could be under way"
+        text = f"{self._declined} readings since Throttle, more than the {self._largest} that could be under way"
         return Verdict(take=False, close=Close(Code.RESOURCE_EXHAUSTED, "THROTTLE_IGNORED", f"{text}; wait as asked"))

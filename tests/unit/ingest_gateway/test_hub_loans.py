@@ -69,6 +69,21 @@ def test_a_loan_ends_with_the_history_and_the_next_one_gets_it(site: Site) -> No
     assert windows(vehicle.write_all()) == [TERMS.max_unacked_readings]
 
 
+def test_a_vehicle_that_has_not_heard_yet_that_its_loan_is_over_is_asked_to_wait_and_not_cut(site: Site) -> None:
+    vehicle = site.vehicle().say_hello()
+    vehicle.say(history(1, 100))
+    vehicle.session.record.acks.arrived(EPOCH, range(1, 101))
+    told = TERMS.max_unacked_readings + LENT
+    assert windows(vehicle.write_all()) == [told]
+    site.now_s += LOAN_IDLE_S
+    site.hub.tick()
+    for first in range(101, 101 + told, 100):
+        vehicle.say(numbered(range(first, first + 100)))
+    assert [frame.throttle.reason for frame in vehicle.write_all()] == ["UNACKED_READINGS"]
+    assert vehicle.session.record.acks.in_flight == TERMS.max_unacked_readings
+    assert vehicle.closed is None
+
+
 def test_a_loan_is_the_vehicle_s_also_on_its_next_stream(site: Site) -> None:
     site.vehicle().say_hello().say(history(1, 100))
     again = site.vehicle().say_hello(2)

@@ -80,7 +80,7 @@ class LoansMachine(RuleBasedStateMachine):
         acks.take(1, first, first + count - 1)
         self.flying[name] += range(first, first + count)
         if history:
-            window.lent = self.loans.lend(name, acks, self.now_s)
+            window.lend(self.loans.lend(name, acks, self.now_s))
 
     @rule(name=st.sampled_from(names), count=st.integers(1, SHARE + MOST))
     def kafka_reports(self, name: str, count: int) -> None:
@@ -92,7 +92,7 @@ class LoansMachine(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.now_s += seconds
         for name in self.loans.settle(self.now_s):
-            self.windows[name].lent = 0
+            self.windows[name].lend(0)
 
     @invariant()
     def all_together_fit(self) -> None:

@@ -31,7 +31,7 @@ def test_a_full_window_is_taken_and_one_more_is_not() -> None:
 def test_what_is_lent_comes_on_top_and_is_forgiven_too() -> None:
     acks = AckTracker()
     asked = window(acks)
-    asked.lent = 2 * MOST
+    asked.lend(2 * MOST)
     assert asked.size == 3 * MOST
     assert asked.ask(1, 3 * MOST, 0.0).take
     acks.take(1, 1, 3 * MOST)
@@ -43,9 +43,9 @@ def test_what_is_lent_comes_on_top_and_is_forgiven_too() -> None:
 def test_a_loan_that_has_ended_is_not_taken_any_more() -> None:
     acks = in_flight(MOST)
     asked = ReadingWindow(MOST, acks, lambda _: True)
-    asked.lent = MOST
+    asked.lend(MOST)
     assert asked.ask(1, 1, 0.0).take
-    asked.lent = 0
+    asked.lend(0)
     assert not asked.ask(1, 1, 0.0).take
 
 
