@@ -49,10 +49,11 @@ class Ack:
 class _Epoch:
     """One boot epoch. `durable` is in Kafka; `in_flight` is offered to it; `due` is durable and to be acknowledged.
 
-    `unnumbered`: faults of readings in flight to the dead letters that have no sequence, oldest first.
+    `unnumbered`: faults of readings in flight to the dead letters that have no sequence, oldest first. `losing`:
+    declared losses in flight, first and last.
     """
 
-    __slots__ = ("due", "durable", "faults", "in_flight", "refused_due", "unnumbered")
+    __slots__ = ("due", "durable", "faults", "in_flight", "losing", "refused_due", "unnumbered")
 
     def __init__(self) -> None:
         self.in_flight = RangeSet()
@@ -60,11 +61,12 @@ class _Epoch:
         self.due = RangeSet()
         self.faults: dict[int, Fault] = {}  # of rejected readings in flight to the dead letters
         self.unnumbered: list[Fault] = []
+        self.losing: list[tuple[int, int]] = []
         self.refused_due: list[Refused] = []
 
     @property
     def idle(self) -> bool:
-        return not (self.in_flight or self.unnumbered or self.due or self.refused_due)
+        return not (self.in_flight or self.unnumbered or self.losing or self.due or self.refused_due)
 
 
 class AckTracker:
@@ -80,6 +82,11 @@ class AckTracker:
     def in_flight(self) -> int:
         """Readings offered to Kafka, good and bad, that have not arrived."""
         return self._in_flight
+
+    @property
+    def losses_in_flight(self) -> int:
+        """Declared losses offered to Kafka that have not arrived."""
+        return sum(len(epoch.losing) for epoch in self._epochs.values())
 
     @property
     def due(self) -> bool:
@@ -155,9 +162,19 @@ class AckTracker:
         else:
             epoch.unnumbered.pop(0)
 
+    def lose(self, boot_epoch: int, first: int, last: int) -> None:
+        """The vehicle's word that these are gone goes to Kafka now."""
+        self._epoch(boot_epoch).losing.append((first, last))
+
+    def loss_failed(self, boot_epoch: int, first: int, last: int) -> None:
+        """Kafka will never have it."""
+        self._epoch(boot_epoch).losing.remove((first, last))
+
     def declared_lost(self, boot_epoch: int, first: int, last: int) -> None:
         """The vehicle's word that these are gone is durable: it need not say so again."""
-        self._epoch(boot_epoch).due.add(first, last)
+        epoch = self._epoch(boot_epoch)
+        epoch.losing.remove((first, last))
+        epoch.due.add(first, last)
 
     def next_ack(self) -> Ack | None:
         """What to acknowledge next; it is then no longer due. Bounded in size: call until None."""

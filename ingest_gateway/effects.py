@@ -123,6 +123,11 @@ class Lost:
     record: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class LossDeclined:
+    """A declared loss that was not taken, because too much is on its way."""
+
+
 Effect = (
     Close
     | Opened
@@ -135,4 +140,5 @@ Effect = (
     | Changed
     | OrderReported
     | Lost
+    | LossDeclined
 )

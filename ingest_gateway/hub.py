@@ -20,6 +20,7 @@ from ingest_gateway.effects import (
     Effect,
     HeldBack,
     Illegal,
+    LossDeclined,
     Lost,
     Opened,
     OrderReported,
@@ -291,6 +292,8 @@ class Hub:
                     self._meters.event("held_back")
                 case Lost():
                     self._lost(session, effect)
+                case LossDeclined():
+                    self._meters.event("lost_range_declined")  # without an ack, the vehicle says it again
                 case Close():
                     self._closed(session, effect)
 
@@ -324,7 +327,7 @@ class Hub:
         self._meters.lost(lost.last - lost.first + 1)
         _log.warning("%s gave up readings %d to %d: %s", session.vehicle_id, lost.first, lost.last, lost.reason)
         if not self._sink.lost(lost, session.record):
-            self._meters.event("lost_range_declined")  # without an ack, the vehicle says it again on its next stream
+            self._apply(session, [LossDeclined()])
 
     def _closed(self, session: Session, close: Close) -> None:
         _, port = self._ports.pop(session.session_id)

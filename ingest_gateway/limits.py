@@ -78,6 +78,10 @@ MAX_REJECTIONS_PER_ACK: Final = 200
 #: Ranges in one ack.
 MAX_RANGES_PER_ACK: Final = 500
 
+#: Declared losses of one vehicle on their way to Kafka; one more is declined, and said again later. An agent has no
+#: more under way.
+MAX_LOSSES_IN_FLIGHT: Final = 10
+
 # What one vehicle may send a second; the rates are the site's to set
 
 #: So many seconds' worth of its rates may come at once.

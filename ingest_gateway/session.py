@@ -23,6 +23,7 @@ from ingest_gateway.effects import (
     Effect,
     HeldBack,
     Illegal,
+    LossDeclined,
     Lost,
     Opened,
     OrderReported,
@@ -305,6 +306,8 @@ class Session:
         if not (1 <= first <= last <= MAX_NUMBER and 1 <= lost.boot_epoch <= self.key.boot_epoch):
             text = f"{first} to {last} of boot_epoch {lost.boot_epoch} is no range of this vehicle"
             raise illegal("OUT_OF_RANGE", "lost_range", text)
+        if not self._window.takes_loss(lost.boot_epoch):
+            return [LossDeclined()]
         return [Lost(lost.boot_epoch, first, last, lost.reason[:64], lost.SerializeToString())]
 
     def _lost(self, reason: str, now: Moment) -> list[Effect]:

@@ -27,7 +27,7 @@ from pitwall.kafka import Delivery, DeliveryBridge, NoRoom
 from pitwall.kafka_meters import KafkaMeters
 from pitwall.kafka_topics import DEAD_LETTER, STATUS_CHANGE, TELEMETRY
 
-#: Room that readings leave for status changes and declared losses, records.
+#: Room that readings and declared losses leave for status changes, records.
 RESERVED_ROOM = 1_000
 #: A producer with a fatal error is made anew, but no sooner than this after the one before, seconds.
 RENEW_S = 1.0
@@ -82,7 +82,7 @@ class Sink:
         return self._bridge.room
 
     def has_room(self, count: int) -> bool:
-        """For so many readings."""
+        """For so many readings, or declared losses."""
         return self.room - count >= RESERVED_ROOM
 
     def take(self, intake: Intake, record: VehicleRecord) -> int:
@@ -110,7 +110,10 @@ class Sink:
         """False where there is no room: the vehicle says it again."""
         ticket = LostTicket(record, lost.boot_epoch, lost.first, lost.last)
         headers = lost_headers(self._source, record.vehicle_id, lost)
-        return self._produce(DEAD_LETTER.name, record.vehicle_id, lost.record, ticket, headers)
+        taken = self._produce(DEAD_LETTER.name, record.vehicle_id, lost.record, ticket, headers)
+        if taken:
+            record.acks.lose(lost.boot_epoch, lost.first, lost.last)
+        return taken
 
     def status(self, change: StatusChange) -> bool:
         """False where there is no room."""
@@ -165,7 +168,7 @@ class Sink:
         match delivery.token:
             case ReadingsTicket():
                 delivery.token.failed(Reading.FromString(delivery.value or b"").sequence)
-            case LetterTicket():
+            case LetterTicket() | LostTicket():
                 delivery.token.failed()
 
     def _ask_again(self, failed: Iterable[Delivery[Ticket]]) -> None:

@@ -48,6 +48,9 @@ class LostTicket:
     def arrived(self) -> None:
         self.record.acks.declared_lost(self._boot_epoch, self._first, self._last)
 
+    def failed(self) -> None:
+        self.record.acks.loss_failed(self._boot_epoch, self._first, self._last)
+
 
 class StatusTicket:
     """A status change."""

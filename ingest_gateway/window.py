@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ingest_gateway.acks import AckTracker
 from ingest_gateway.effects import Close, Code
-from ingest_gateway.limits import THROTTLE_S
+from ingest_gateway.limits import MAX_LOSSES_IN_FLIGHT, THROTTLE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,14 @@ class ReadingWindow:
 
     @property
     def _reads_acks(self) -> bool:
-        """Of one that obeys no more can wait: each range and each rejection is of a reading under way to its ack."""
+        """Of one that obeys no more can wait: ranges and rejections are of readings that it has under way."""
         return self._acks.unsent <= self.size
+
+    def takes_loss(self, boot_epoch: int) -> bool:
+        """Whether one more declared loss is taken. It goes before readings, and so not into their window."""
+        if self._acks.losses_in_flight >= MAX_LOSSES_IN_FLIGHT or not self._has_room(1):
+            return False
+        return self._reads_acks and self._acks.has_place(boot_epoch)
 
     def pause(self, now_s: float) -> float:
         """Kafka did not take what it was given. Returns how long to ask the vehicle to wait; 0: it waits already."""

@@ -84,8 +84,10 @@ def status(
     return frame
 
 
-def new_session(record: VehicleRecord | None = None, now_s: float = 0.0, terms: Terms = TERMS) -> Session:
-    return Session("session", record or VehicleRecord(VEHICLE), terms, lambda _: True, at(now_s))
+def new_session(
+    record: VehicleRecord | None = None, now_s: float = 0.0, terms: Terms = TERMS, *, has_room: bool = True
+) -> Session:
+    return Session("session", record or VehicleRecord(VEHICLE), terms, lambda _: has_room, at(now_s))
 
 
 def open_session(record: VehicleRecord | None = None, now_s: float = 0.0, **fields: Any) -> Session:

@@ -156,6 +156,8 @@ def test_a_durable_one_that_is_offered_again_is_acknowledged_again() -> None:
 
 def test_a_declared_loss_is_acknowledged_as_a_range() -> None:
     tracker = AckTracker()
+    tracker.lose(1, 1_000, 2_000_000)
+    assert tracker.next_ack() is None
     tracker.declared_lost(1, 1_000, 2_000_000)
     ack = tracker.next_ack()
     assert ack is not None
@@ -195,6 +197,18 @@ def test_there_is_a_place_for_one_more_epoch_when_all_is_acknowledged_of_another
     assert not tracker.has_place(MAX_EPOCHS_PER_VEHICLE + 1)
     assert acked(tracker) == {(2, 1)}
     assert tracker.has_place(MAX_EPOCHS_PER_VEHICLE + 1)
+
+
+def test_an_epoch_is_remembered_while_a_loss_is_under_way() -> None:
+    tracker = AckTracker()
+    tracker.lose(1, 5, 9)
+    for epoch in range(2, 3 * MAX_EPOCHS_PER_VEHICLE):
+        tracker.take(epoch, 1, 1)
+        tracker.arrived(epoch, [1])
+        acked(tracker)
+    assert tracker.losses_in_flight == 1
+    tracker.declared_lost(1, 5, 9)
+    assert tracker.losses_in_flight == 0
 
 
 def test_ranges_and_rejections_are_unsent_until_they_are_in_an_ack() -> None:

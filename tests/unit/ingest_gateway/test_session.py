@@ -15,6 +15,7 @@ from ingest_gateway.effects import (
     Close,
     Code,
     Effect,
+    LossDeclined,
     Lost,
     Opened,
     OrderReported,
@@ -364,6 +365,14 @@ def test_a_declared_loss_is_passed_on_with_its_bytes() -> None:
     lost = only(open_session().feed(frame, at(1)), Lost)
     assert (lost.boot_epoch, lost.first, lost.last, lost.reason) == (EPOCH, 5, 9, "OUTBOX_FULL")
     assert lost.record == frame.lost_range.SerializeToString()
+
+
+def test_a_loss_that_is_not_taken_ends_no_stream() -> None:
+    session = new_session(has_room=False)
+    session.feed(hello(), at(0))
+    effects = session.feed(lost_range(5, 9), at(1))
+    assert only(effects, LossDeclined)
+    assert not any(isinstance(effect, Lost | Close) for effect in effects)
 
 
 @pytest.mark.parametrize(("first", "last", "epoch"), [(0, 3, EPOCH), (4, 3, EPOCH), (1, 3, EPOCH + 1), (1, 3, 0)])

@@ -234,6 +234,18 @@ def test_a_status_change_says_what_became_of_it(rig: Rig, error: KafkaError | No
     assert rig.listener.settled == [(VEHICLE, delivered)]
 
 
+def test_a_declared_loss_is_in_flight_until_kafka_has_said_what_became_of_it(rig: Rig) -> None:
+    for error in (None, REFUSED):
+        assert rig.sink.lost(Lost(EPOCH, 5, 9, "OUTBOX_FULL", b"bytes"), rig.record)
+        assert rig.record.acks.losses_in_flight == 1
+        rig.bridge.report(error)
+        assert rig.record.acks.losses_in_flight == 0
+    assert rig.listener.again == [(VEHICLE, "MSG_SIZE_TOO_LARGE")]
+    rig.bridge.room = 0
+    assert not rig.sink.lost(Lost(EPOCH, 5, 9, "OUTBOX_FULL", b"bytes"), rig.record)
+    assert rig.record.acks.losses_in_flight == 0
+
+
 def test_no_room_is_said_and_nothing_is_kept(rig: Rig) -> None:
     rig.bridge.room = 0
     assert not rig.sink.status(StatusChange(vehicle_id=VEHICLE))

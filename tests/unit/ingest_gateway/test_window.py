@@ -2,7 +2,7 @@
 
 from ingest_gateway.acks import AckTracker
 from ingest_gateway.effects import Code
-from ingest_gateway.limits import MAX_EPOCHS_PER_VEHICLE, THROTTLE_S
+from ingest_gateway.limits import MAX_EPOCHS_PER_VEHICLE, MAX_LOSSES_IN_FLIGHT, THROTTLE_S
 from ingest_gateway.window import ReadingWindow
 
 MOST = 100
@@ -80,6 +80,39 @@ def test_readings_of_too_many_boot_epochs_wait_until_one_is_acknowledged() -> No
     acks.arrived(1, [1])
     assert acks.next_ack() is not None
     assert asked.ask(MAX_EPOCHS_PER_VEHICLE + 1, 1, THROTTLE_S).take
+
+
+def test_so_many_losses_are_taken_at_a_time_and_the_next_one_when_one_has_arrived() -> None:
+    acks = AckTracker()
+    asked = window(acks)
+    for number in range(1, MAX_LOSSES_IN_FLIGHT + 1):
+        assert asked.takes_loss(1)
+        acks.lose(1, number, number)
+    assert not asked.takes_loss(1)
+    acks.loss_failed(1, 1, 1)
+    assert asked.takes_loss(1)
+    acks.lose(1, 1, 1)
+    acks.declared_lost(1, 2, 2)
+    assert asked.takes_loss(1)
+
+
+def test_a_loss_is_taken_where_a_reading_would_be() -> None:
+    assert not window(room=0).takes_loss(1)
+    acks = AckTracker()
+    for epoch in range(1, MAX_EPOCHS_PER_VEHICLE + 1):
+        acks.take(epoch, 1, 1)
+    assert window(acks).takes_loss(1)
+    assert not window(acks).takes_loss(MAX_EPOCHS_PER_VEHICLE + 1)
+
+
+def test_losses_of_one_that_does_not_read_its_acks_are_not_taken() -> None:
+    acks = AckTracker()
+    asked = window(acks)
+    for number in range(MOST + 1):
+        assert asked.takes_loss(1)
+        acks.lose(1, 2 * number + 1, 2 * number + 1)
+        acks.declared_lost(1, 2 * number + 1, 2 * number + 1)
+    assert not asked.takes_loss(1)
 
 
 def test_a_full_backlog_asks_to_wait() -> None:
