@@ -203,7 +203,8 @@ class HostedVehicle:
                 self.do(self.agent.receive(event, now))
             if isinstance(event, PermitCame):
                 self._permitted(stream, event, now.s)
-        if self.reports.progress or self.shipment.has_history or stream.session.readings_due(now.s):
+        reports = self.reports
+        if reports.progress or reports.tells_lost or self.shipment.has_history or stream.session.readings_due(now.s):
             stream.wake()
 
     def _permitted(self, stream: Stream, permit: PermitCame, now_s: float) -> None:

@@ -60,6 +60,8 @@ MAX_BATCH_BYTES: Final = 768 * 1024
 HISTORY_SHARE: Final = 0.5
 #: Ranges of readings that were given up, kept until the gateway has them.
 MAX_LOST_RANGES: Final = 1_000
+#: Of these, told and not acknowledged; a gateway declines more at a time.
+MAX_LOST_UNDER_WAY: Final = 10
 
 #: Readings of all vehicles of the process that are in memory because the disk takes none; the oldest go first.
 MAX_UNSAVED_READINGS: Final = 20_000

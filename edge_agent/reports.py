@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edge_agent.effects import ReportOrder, StateSnapshot
-from edge_agent.limits import MAX_LOST_RANGES, MAX_QUEUED_REPORTS
+from edge_agent.limits import MAX_LOST_RANGES, MAX_LOST_UNDER_WAY, MAX_QUEUED_REPORTS
 from edge_agent.stages import Progress
 from pitwall.domain.sequence import SequenceRange
 from pitwall.domain.stop_set import SetDelta
@@ -40,7 +40,7 @@ class Reports:
         self.progress = deque(progress, maxlen=MAX_QUEUED_REPORTS)
         self.own = SetDelta()
         self.states.clear()
-        self._lost_sent = 0
+        self.tell_lost_again()
 
     def share(self, own: SetDelta) -> None:
         self.own = SetDelta(self.own.stops + own.stops, self.own.releases + own.releases)
@@ -54,7 +54,7 @@ class Reports:
         self.own = SetDelta()
         return taken
 
-    # Lost ranges are kept until they are acknowledged, and told once in each session
+    # Lost ranges are kept until they are acknowledged, and told once in each session and after each Throttle
 
     def lose(self, lost: Lost) -> None:
         """A range next to the one before is one with it, unless that one has been told already."""
@@ -66,8 +66,17 @@ class Reports:
             self._lost_sent = max(0, self._lost_sent - 1)
         self._lost.append(lost)
 
+    @property
+    def tells_lost(self) -> bool:
+        """Whether there is a loss to be told now."""
+        return self._lost_sent < min(len(self._lost), MAX_LOST_UNDER_WAY)
+
+    def tell_lost_again(self) -> None:
+        """What has no ack may have been declined."""
+        self._lost_sent = 0
+
     def take_lost(self) -> Lost | None:
-        if self._lost_sent >= len(self._lost):
+        if not self.tells_lost:
             return None
         self._lost_sent += 1
         return self._lost[self._lost_sent - 1]

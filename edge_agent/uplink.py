@@ -219,10 +219,11 @@ class Session:
         return link.ConnectRequest(reading_batch=frames.reading_batch(batch, now))
 
     def _holds_back(self, now_s: float) -> bool:
-        """Readings have to wait. What a throttling gateway has declined is offered again afterwards."""
+        """Readings have to wait. What a throttling gateway has declined, lost ranges too, goes again afterwards."""
         if self._throttled_until_s is not None and now_s >= self._throttled_until_s:
             self._throttled_until_s = None
             self._shipment.offer_again()
+            self._reports.tell_lost_again()
         leaves = now_s >= self._leave_from_s - PART_WAIT_S
         return self._throttled_until_s is not None or now_s < self._readings_from_s or leaves
 

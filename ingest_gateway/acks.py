@@ -50,10 +50,10 @@ class _Epoch:
     """One boot epoch. `durable` is in Kafka; `in_flight` is offered to it; `due` is durable and to be acknowledged.
 
     `unnumbered`: faults of readings in flight to the dead letters that have no sequence, oldest first. `losing`:
-    declared losses in flight, first and last.
+    declared losses in flight, first and last; `lost`: those that are in Kafka.
     """
 
-    __slots__ = ("due", "durable", "faults", "in_flight", "losing", "refused_due", "unnumbered")
+    __slots__ = ("due", "durable", "faults", "in_flight", "losing", "lost", "refused_due", "unnumbered")
 
     def __init__(self) -> None:
         self.in_flight = RangeSet()
@@ -62,6 +62,7 @@ class _Epoch:
         self.faults: dict[int, Fault] = {}  # of rejected readings in flight to the dead letters
         self.unnumbered: list[Fault] = []
         self.losing: list[tuple[int, int]] = []
+        self.lost = RangeSet()
         self.refused_due: list[Refused] = []
 
     @property
@@ -112,6 +113,15 @@ class AckTracker:
             return Known.IN_FLIGHT
         return Known.DURABLE if sequence in epoch.durable else Known.NEW
 
+    def loss_known(self, boot_epoch: int, first: int, last: int) -> Known:
+        """What is known of a loss that is declared."""
+        epoch = self._epochs.get(boot_epoch)
+        if epoch is None:
+            return Known.NEW
+        if (first, last) in epoch.losing:
+            return Known.IN_FLIGHT
+        return Known.NEW if epoch.lost.missing(first, last) else Known.DURABLE
+
     def repeated(self, boot_epoch: int, sequences: Sequence[int]) -> int:
         """How many of these are in flight."""
         epoch = self._epochs.get(boot_epoch)
@@ -137,9 +147,9 @@ class AckTracker:
         else:
             epoch.unnumbered.append(fault)
 
-    def again(self, boot_epoch: int, sequence: int) -> None:
-        """One that is durable was offered again: the vehicle has not had the ack."""
-        self._epoch(boot_epoch).due.add(sequence)
+    def again(self, boot_epoch: int, first: int, last: int | None = None) -> None:
+        """What is durable was offered again, or declared lost again: the vehicle has not had the ack."""
+        self._epoch(boot_epoch).due.add(first, last)
 
     def arrived(self, boot_epoch: int, sequences: Sequence[int]) -> None:
         """Delivery reports are in. Ascending runs are cheap."""
@@ -170,11 +180,16 @@ class AckTracker:
         """Kafka will never have it."""
         self._epoch(boot_epoch).losing.remove((first, last))
 
-    def declared_lost(self, boot_epoch: int, first: int, last: int) -> None:
-        """The vehicle's word that these are gone is durable: it need not say so again."""
+    def declared_lost(self, boot_epoch: int, first: int, last: int) -> int:
+        """The vehicle's word that these are gone is durable: it need not say so again. Returns of how many that was
+        not known."""
         epoch = self._epoch(boot_epoch)
         epoch.losing.remove((first, last))
         epoch.due.add(first, last)
+        count = sum(map(len, epoch.lost.missing(first, last)))
+        epoch.lost.add(first, last)
+        _forget_lowest(epoch.lost)
+        return count
 
     def next_ack(self) -> Ack | None:
         """What to acknowledge next; it is then no longer due. Bounded in size: call until None."""

@@ -253,6 +253,9 @@ class Hub:
             self._apply(session, session.offer_again(reason, self._now()))
             self.wake(session)
 
+    def readings_lost(self, count: int) -> None:
+        self._meters.lost(count)
+
     def status_settled(self, vehicle_id: str, *, delivered: bool) -> None:
         self.status.settled(vehicle_id, delivered=delivered)
 
@@ -293,7 +296,7 @@ class Hub:
                 case Lost():
                     self._lost(session, effect)
                 case LossDeclined():
-                    self._meters.event("lost_range_declined")  # without an ack, the vehicle says it again
+                    self._meters.event("lost_range_declined")
                 case Close():
                     self._closed(session, effect)
 
@@ -324,10 +327,9 @@ class Hub:
             self._meters.declined(left_out)
 
     def _lost(self, session: Session, lost: Lost) -> None:
-        self._meters.lost(lost.last - lost.first + 1)
         _log.warning("%s gave up readings %d to %d: %s", session.vehicle_id, lost.first, lost.last, lost.reason)
         if not self._sink.lost(lost, session.record):
-            self._apply(session, [LossDeclined()])
+            self._apply(session, session.decline_loss(self._now()))
 
     def _closed(self, session: Session, close: Close) -> None:
         _, port = self._ports.pop(session.session_id)

@@ -12,6 +12,7 @@ from enum import Enum, auto
 
 from haul.link.v1 import vehicle_link_service_pb2 as pb
 
+from ingest_gateway.acks import Known
 from ingest_gateway.allowance import FREE
 from ingest_gateway.brought import read_brought
 from ingest_gateway.clock_offset import NANOS
@@ -180,6 +181,10 @@ class Session:
         self.lanes.throttle(wait_s, reason)
         return [Throttled(reason)]
 
+    def decline_loss(self, now: Moment) -> list[Effect]:
+        """There is no room for it: at the end of a Throttle the vehicle says it again."""
+        return [LossDeclined(), *self.offer_again("KAFKA_BACKLOG", now)]
+
     def lend(self, readings: int) -> None:
         """So many may be on their way on top of the vehicle's share, from now on. It is told with its next ack."""
         if readings != self._window.lent:
@@ -306,8 +311,14 @@ class Session:
         if not (1 <= first <= last <= MAX_NUMBER and 1 <= lost.boot_epoch <= self.key.boot_epoch):
             text = f"{first} to {last} of boot_epoch {lost.boot_epoch} is no range of this vehicle"
             raise illegal("OUT_OF_RANGE", "lost_range", text)
+        known = self.record.acks.loss_known(lost.boot_epoch, first, last)
+        if known is Known.IN_FLIGHT:
+            return []
         if not self._window.takes_loss(lost.boot_epoch):
-            return [LossDeclined()]
+            return self.decline_loss(now)
+        if known is Known.DURABLE:
+            self.record.acks.again(lost.boot_epoch, first, last)
+            return []
         return [Lost(lost.boot_epoch, first, last, lost.reason[:64], lost.SerializeToString())]
 
     def _lost(self, reason: str, now: Moment) -> list[Effect]:

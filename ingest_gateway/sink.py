@@ -42,6 +42,8 @@ class Listener(Protocol):
 
     def offer_again(self, vehicle_id: str, reason: str) -> None: ...
 
+    def readings_lost(self, count: int) -> None: ...
+
     def status_settled(self, vehicle_id: str, *, delivered: bool) -> None: ...
 
 
@@ -155,7 +157,7 @@ class Sink:
                     count, oldest_s = count + ticket.arrived(), min(oldest_s, ticket.taken_s)
                     due.add(ticket.record.vehicle_id)
                 case LostTicket():
-                    ticket.arrived()
+                    self._listener.readings_lost(ticket.arrived())
                     due.add(ticket.record.vehicle_id)
                 case StatusTicket():
                     self._listener.status_settled(ticket.vehicle_id, delivered=True)

@@ -45,8 +45,9 @@ class LostTicket:
     def __init__(self, record: VehicleRecord, boot_epoch: int, first: int, last: int) -> None:
         self.record, self._boot_epoch, self._first, self._last = record, boot_epoch, first, last
 
-    def arrived(self) -> None:
-        self.record.acks.declared_lost(self._boot_epoch, self._first, self._last)
+    def arrived(self) -> int:
+        """Returns of how many readings it was not known that they are lost."""
+        return self.record.acks.declared_lost(self._boot_epoch, self._first, self._last)
 
     def failed(self) -> None:
         self.record.acks.loss_failed(self._boot_epoch, self._first, self._last)

@@ -98,6 +98,9 @@ class Waiter:
     def offer_again(self, vehicle_id: str, reason: str) -> None:
         raise AssertionError(f"Kafka refuses: {reason}")
 
+    def readings_lost(self, count: int) -> None:
+        raise AssertionError("nothing is lost here")
+
     def status_settled(self, vehicle_id: str, *, delivered: bool) -> None:
         raise AssertionError("no status here")
 

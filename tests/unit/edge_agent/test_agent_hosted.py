@@ -14,7 +14,7 @@ from edge_agent.agent import Brought
 from edge_agent.downlink import SetCame
 from edge_agent.effects import LatchRecord, ShareOwn
 from edge_agent.hosted import HostedVehicle, Stream
-from edge_agent.limits import CONTROL_PERIOD_S, LIVE_WITHOUT_STREAM_S, PART_WAIT_S
+from edge_agent.limits import CONTROL_PERIOD_S, LIVE_WITHOUT_STREAM_S, MAX_LOST_UNDER_WAY, PART_WAIT_S
 from edge_agent.metrics import Counters
 from edge_agent.moment import Moment
 from edge_agent.outbox import NewReading
@@ -290,6 +290,19 @@ def test_an_ack_of_a_loss_makes_it_known() -> None:
     ack = link.ReadingAck(boot_epoch=EPOCH, ranges=[link.SequenceRange(first_sequence=1, last_sequence=3)])
     bench.vehicle.received(stream, link.ConnectResponse(reading_ack=ack))
     assert bench.vehicle.reports.take_lost() is None
+
+
+def test_the_next_loss_is_told_as_soon_as_one_is_known() -> None:
+    bench = Bench()
+    stream = bench.stream()
+    for first in range(1, 2 * MAX_LOST_UNDER_WAY + 2, 2):
+        bench.vehicle.lost([Lost(EPOCH, SequenceRange(first, first), "OUTBOX_FULL")])
+    assert bench.bodies(stream) == ["lost_range"] * MAX_LOST_UNDER_WAY
+    bench.log.clear()
+    ack = link.ReadingAck(boot_epoch=EPOCH, ranges=[link.SequenceRange(first_sequence=1, last_sequence=1)])
+    bench.vehicle.received(stream, link.ConnectResponse(reading_ack=ack))
+    assert bench.log == ["wake"]
+    assert bench.bodies(stream) == ["lost_range"]
 
 
 def test_what_is_lost_is_not_sent() -> None:

@@ -1,7 +1,7 @@
 """What waits to go up besides readings."""
 
 from edge_agent.effects import ReportOrder, StateSnapshot
-from edge_agent.limits import MAX_LOST_RANGES, MAX_QUEUED_REPORTS
+from edge_agent.limits import MAX_LOST_RANGES, MAX_LOST_UNDER_WAY, MAX_QUEUED_REPORTS
 from edge_agent.orders import EXECUTED
 from edge_agent.reports import Lost, Reports
 from edge_agent.stages import Progress, Stage
@@ -108,9 +108,34 @@ def test_what_is_known_does_not_shift_what_is_still_to_be_told() -> None:
 
 def test_of_too_many_losses_the_oldest_go_and_the_newest_is_told() -> None:
     reports = Reports()
-    for i in range(MAX_LOST_RANGES):
+    losses = [lost(2 * i + 1, 2 * i + 1) for i in range(MAX_LOST_RANGES + 1)]
+    for loss in losses[:-1]:
+        reports.lose(loss)
+    assert reports.take_lost() == losses[0]
+    reports.lose(losses[-1])
+    found = []
+    while taken := told(reports):
+        found += taken
+        for loss in taken:
+            reports.lost_known(7, [loss.range])
+    assert found == losses[1:]
+
+
+def test_so_many_losses_are_under_way_and_the_next_one_goes_when_one_is_known() -> None:
+    reports = Reports()
+    for i in range(MAX_LOST_UNDER_WAY + 2):
         reports.lose(lost(2 * i + 1, 2 * i + 1))
+    assert len(told(reports)) == MAX_LOST_UNDER_WAY
+    assert not reports.tells_lost
+    reports.lost_known(7, [SequenceRange(3, 3)])
+    assert reports.tells_lost
+    (next_one,) = told(reports)
+    assert next_one.range.first == 2 * MAX_LOST_UNDER_WAY + 1
+
+
+def test_losses_are_told_again_where_they_may_have_been_declined() -> None:
+    reports = Reports()
+    reports.lose(lost(1, 3))
     told(reports)
-    newest = lost(9_999_999, 9_999_999)
-    reports.lose(newest)
-    assert told(reports) == [newest]
+    reports.tell_lost_again()
+    assert told(reports) == [lost(1, 3)]

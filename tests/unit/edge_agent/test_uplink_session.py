@@ -346,6 +346,16 @@ def test_a_throttle_holds_readings_back_and_then_offers_again_what_has_no_ack() 
     assert [r.sequence for r in frame.reading_batch.readings] == [1, 2]
 
 
+def test_a_loss_without_an_ack_is_told_again_after_a_throttle() -> None:
+    bench = opened()
+    bench.reports.lose(Lost(EPOCH, SequenceRange(1, 3), "OUTBOX_FULL"))
+    assert bench.bodies() == ["lost_range"]
+    bench.session.receive(link.ConnectResponse(throttle=link.Throttle(retry_delay=duration(1))), T0)
+    assert bench.bodies(T0 + 0.99) == []
+    bench.shipment.add(reading(4))
+    assert bench.bodies(T0 + 1) == ["reading_batch", "lost_range"]
+
+
 def test_a_new_session_offers_again_what_the_one_before_sent() -> None:
     bench = opened()
     bench.shipment.add(reading(1))

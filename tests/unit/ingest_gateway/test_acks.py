@@ -211,6 +211,37 @@ def test_an_epoch_is_remembered_while_a_loss_is_under_way() -> None:
     assert tracker.losses_in_flight == 0
 
 
+def test_a_loss_is_new_then_in_flight_then_durable() -> None:
+    tracker = AckTracker()
+    assert tracker.loss_known(1, 5, 9) is Known.NEW
+    tracker.lose(1, 5, 9)
+    assert tracker.loss_known(1, 5, 9) is Known.IN_FLIGHT
+    assert tracker.loss_known(1, 5, 8) is Known.NEW
+    tracker.declared_lost(1, 5, 9)
+    assert tracker.loss_known(1, 5, 9) is Known.DURABLE
+    assert tracker.loss_known(1, 5, 8) is Known.DURABLE
+    assert tracker.loss_known(1, 5, 10) is Known.NEW
+    assert tracker.loss_known(2, 5, 9) is Known.NEW
+    assert tracker.known(1, 5) is Known.NEW, "should it turn up after all, it is taken"
+
+
+def test_a_lost_reading_counts_once_however_often_it_is_declared() -> None:
+    tracker = AckTracker()
+    for first, last in ((5, 9), (5, 9), (7, 12)):
+        tracker.lose(1, first, last)
+    assert [tracker.declared_lost(1, first, last) for first, last in ((5, 9), (5, 9), (7, 12))] == [5, 0, 3]
+
+
+def test_what_is_known_of_losses_is_bounded_too() -> None:
+    tracker = AckTracker()
+    odd = range(1, 2 * MAX_KNOWN_RANGES + 3, 2)
+    for sequence in odd:
+        tracker.lose(1, sequence, sequence)
+        tracker.declared_lost(1, sequence, sequence)
+    assert tracker.loss_known(1, 1, 1) is Known.NEW
+    assert tracker.loss_known(1, odd[-1], odd[-1]) is Known.DURABLE
+
+
 def test_ranges_and_rejections_are_unsent_until_they_are_in_an_ack() -> None:
     tracker = AckTracker()
     tracker.take(1, 1, 3)

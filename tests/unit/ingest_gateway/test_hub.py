@@ -537,6 +537,19 @@ def test_a_declared_loss_goes_to_the_dead_letters_and_never_ends_a_stream(site: 
     assert vehicle.closed is None
 
 
+def test_losses_count_when_they_are_in_kafka(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    monkeypatch.setattr(site.hub._meters, "lost", counted.append)
+    frame = pb.ConnectRequest()
+    frame.lost_range.boot_epoch = 5
+    frame.lost_range.range.first_sequence, frame.lost_range.range.last_sequence = 3, 9
+    site.vehicle().say_hello().say(frame)
+    assert len(site.sink.losses) == 1
+    assert counted == []
+    site.hub.readings_lost(7)
+    assert counted == [7]
+
+
 def test_a_frame_that_breaks_the_protocol_ends_that_stream_alone(site: Site) -> None:
     bad, good = site.vehicle().say_hello(), site.vehicle(OTHER).say_hello()
     bad.say(numbered(range(1, 500)))

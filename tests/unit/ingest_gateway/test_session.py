@@ -367,12 +367,30 @@ def test_a_declared_loss_is_passed_on_with_its_bytes() -> None:
     assert lost.record == frame.lost_range.SerializeToString()
 
 
-def test_a_loss_that_is_not_taken_ends_no_stream() -> None:
+def test_a_loss_that_is_not_taken_is_asked_for_again_and_ends_no_stream() -> None:
     session = new_session(has_room=False)
     session.feed(hello(), at(0))
-    effects = session.feed(lost_range(5, 9), at(1))
-    assert only(effects, LossDeclined)
-    assert not any(isinstance(effect, Lost | Close) for effect in effects)
+    session.welcome()
+    frames_down(session)
+    for _ in range(2):
+        effects = session.feed(lost_range(5, 9), at(1))
+        assert only(effects, LossDeclined)
+        assert not any(isinstance(effect, Lost | Close) for effect in effects)
+    (frame,) = frames_down(session)
+    assert frame.throttle.reason == "KAFKA_BACKLOG"
+
+
+def test_a_loss_that_is_declared_again_is_no_second_record() -> None:
+    session = open_session()
+    frames_down(session)
+    acks = session.record.acks
+    acks.lose(EPOCH, 5, 9)
+    assert session.feed(lost_range(5, 9), at(1)) == []
+    acks.declared_lost(EPOCH, 5, 9)
+    assert [frame.reading_ack.ranges[0].last_sequence for frame in frames_down(session)] == [9]
+    assert session.feed(lost_range(5, 9), at(1)) == []
+    (frame,) = frames_down(session)
+    assert [(r.first_sequence, r.last_sequence) for r in frame.reading_ack.ranges] == [(5, 9)]
 
 
 @pytest.mark.parametrize(("first", "last", "epoch"), [(0, 3, EPOCH), (4, 3, EPOCH), (1, 3, EPOCH + 1), (1, 3, 0)])

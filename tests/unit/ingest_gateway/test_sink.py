@@ -80,12 +80,16 @@ class Listener:
         self.due: list[str] = []
         self.again: list[tuple[str, str]] = []
         self.settled: list[tuple[str, bool]] = []
+        self.lost = 0
 
     def acks_due(self, vehicle_ids: Iterable[str]) -> None:
         self.due += vehicle_ids
 
     def offer_again(self, vehicle_id: str, reason: str) -> None:
         self.again.append((vehicle_id, reason))
+
+    def readings_lost(self, count: int) -> None:
+        self.lost += count
 
     def status_settled(self, vehicle_id: str, *, delivered: bool) -> None:
         self.settled.append((vehicle_id, delivered))
@@ -221,9 +225,9 @@ def test_a_declared_loss_is_acknowledged_when_it_is_a_durable_dead_letter(rig: R
     assert (topic, value) == ("dead-letter-topic", b"bytes")
     assert headers["dl_reason"] == b"OUTBOX_FULL"
     assert b"5 readings" in headers["dl_message"]
-    assert rig.acked() == []
+    assert (rig.acked(), rig.listener.lost) == ([], 0)
     rig.bridge.report(None)
-    assert rig.acked() == [(5, 9)]
+    assert (rig.acked(), rig.listener.lost) == ([(5, 9)], 5)
 
 
 @pytest.mark.parametrize(("error", "delivered"), [(None, True), (REFUSED, False)])
