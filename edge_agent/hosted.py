@@ -106,7 +106,7 @@ class HostedVehicle:
                 self._disks.save_state(SaveAnswer(self.vehicle_id, request_id, outcome, wall_s))
             case StoreReading(reading):
                 stored = Stored(reading.boot_epoch, reading.sequence, reading.SerializeToString())
-                self._store(NewReading(self.vehicle_id, stored, reading.event_time.ToNanoseconds() / 1e9))
+                self._store(NewReading(self.vehicle_id, stored, reading.monotonic_nanos / 1e9))
             case _:
                 self._report(effect)
 

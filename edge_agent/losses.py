@@ -28,6 +28,7 @@ class LostTable:
         self._any = bool(connection.execute("SELECT EXISTS (SELECT 1 FROM lost)").fetchone()[0])
 
     def add(self, stream: int, lost: Lost, wall_s: float) -> None:
+        """`wall_s`: as the outbox's clock has it; see edge_agent/age.py."""
         self._any = True
         first, last = lost.range.first, lost.range.last
         grown = self._connection.execute(

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from edge_agent.age import AGE_SCHEMA, AgeClock, keep_mark, last_mark
 from edge_agent.losses import LOST_SCHEMA, LostTable
+from edge_agent.moment import Moment
 from edge_agent.packing import Packing
 from edge_agent.reports import Lost
 from edge_agent.shipment import Stored, Wanted
@@ -23,14 +25,13 @@ _log = logging.getLogger(__name__)
 
 #: What a row takes beside its packed content, bytes: keys, index, page overhead. Measured over seven days at 1 Hz.
 ROW_OVERHEAD_BYTES: Final = 32
-#: A wall clock that says earlier, Unix seconds, was never set: what was made then has no age to judge it by.
-EARLIEST_WALL_S: Final = 1_700_000_000.0
 #: Of the tables below. A file of another layout is set aside.
 LAYOUT: Final = 2
 #: Rows given up in one go.
 _EVICT_ROWS: Final = 500
 
 # A stream is one vehicle's readings of one boot_epoch: a small number, in the row and in the index, for both.
+# wall_s is the wall clock that nobody has set: see edge_agent/age.py.
 _SCHEMA = (
     """
 CREATE TABLE IF NOT EXISTS stream (
@@ -42,16 +43,17 @@ CREATE TABLE IF NOT EXISTS reading (
 );
 """
     + LOST_SCHEMA
+    + AGE_SCHEMA
 )
 
 
 @dataclass(frozen=True, slots=True)
 class NewReading:
-    """A reading to be stored. `wall_s`: Unix seconds of its making, by which it ages."""
+    """A reading to be stored. `made_s`: CLOCK_BOOTTIME of its making, seconds, by which it ages."""
 
     vehicle_id: str
     stored: Stored
-    wall_s: float
+    made_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +84,14 @@ class Outbox:
     After one, `rollback` or `abandon` it: then nothing has changed.
     """
 
-    def __init__(self, path: Path, bounds: Bounds) -> None:
+    def __init__(self, path: Path, bounds: Bounds, now: Moment) -> None:
         self._bounds = bounds
         self._connection, _ = open_database(path, _SCHEMA, layout=LAYOUT)
         self._streams: dict[tuple[str, int], _Stream] = {}
         self.rows = self.bytes = 0
         try:
             self._read_in()
+            self._clock = AgeClock(last_mark(self._connection), now, bounds.max_age_s / 2)
         except sqlite3.Error:
             self._connection.close()
             raise
@@ -142,7 +145,7 @@ class Outbox:
             packed = stream.packing.pack(stored.sequence, stored.content)
             added = self._connection.execute(
                 "INSERT OR IGNORE INTO reading (stream, sequence, wall_s, packed) VALUES (?, ?, ?, ?)",
-                (stream.number, stored.sequence, int(new.wall_s), packed),
+                (stream.number, stored.sequence, self._clock.at(new.made_s), packed),
             ).rowcount
             self.rows += added
             self.bytes += added * (len(packed) + ROW_OVERHEAD_BYTES)
@@ -157,20 +160,25 @@ class Outbox:
             self._delete(stream.number, first, last)
             self._losses.known(stream.number, first, last)
 
-    def lose(self, lost: Mapping[str, Sequence[Lost]], wall_s: float) -> None:
-        """Gives up what is still there of it, and writes down that it is lost: to be told after a restart too."""
+    def lose(self, lost: Mapping[str, Sequence[Lost]], now_s: float) -> None:
+        """Gives up what is still there of it, and writes down that it is lost: to be told after a restart too.
+
+        `now_s`: CLOCK_BOOTTIME.
+        """
         for vehicle_id, losses in lost.items():
             for one in losses:
                 number = self._stream(vehicle_id, one.boot_epoch).number
                 self._delete(number, one.range.first, one.range.last)
-                self._losses.add(number, one, wall_s)
+                self._losses.add(number, one, self._clock.at(now_s))
 
-    def evict(self, wall_s: float) -> dict[str, list[Lost]]:
+    def evict(self, now: Moment) -> dict[str, list[Lost]]:
         """Gives up the oldest while there is too much or it is too old. Returns what was lost, by vehicle."""
         lost: dict[str, list[Lost]] = {}
-        limit = wall_s - self._bounds.max_age_s
+        keep_mark(self._connection, self._clock, now)
+        now_s = self._clock.at(now.s)
+        limit = now_s - self._bounds.max_age_s
         while self.rows and (going := self._oldest(limit)):
-            for vehicle_id, losses in self._give_up(going, wall_s).items():
+            for vehicle_id, losses in self._give_up(going, now_s).items():
                 lost.setdefault(vehicle_id, []).extend(losses)
         self._losses.forget(limit)
         return lost
@@ -188,7 +196,7 @@ class Outbox:
             whole(sequence, least=1)
             if excess > 0:
                 reason = "OUTBOX_FULL"
-            elif _too_old(made_s, limit):
+            elif made_s < limit:
                 reason = "TOO_OLD"
             else:
                 break
@@ -200,9 +208,9 @@ class Outbox:
         row = self._connection.execute("SELECT wall_s FROM reading ORDER BY id LIMIT 1").fetchone()
         if row is not None:
             whole(row[0])
-        return row is not None and _too_old(row[0], limit)
+        return row is not None and row[0] < limit
 
-    def _give_up(self, going: Sequence[_Going], wall_s: float) -> dict[str, list[Lost]]:
+    def _give_up(self, going: Sequence[_Going], now_s: float) -> dict[str, list[Lost]]:
         ranges: dict[tuple[int, str], RangeSet] = {}
         for row in going:
             self._gone(
@@ -218,7 +226,7 @@ class Outbox:
                 raise Damaged(f"a reading is of stream {number}, which there is not")
             vehicle_id, boot_epoch = whose[number]
             for r in found.ranges():
-                self._losses.add(number, one := Lost(boot_epoch, r, reason), wall_s)
+                self._losses.add(number, one := Lost(boot_epoch, r, reason), now_s)
                 lost.setdefault(vehicle_id, []).append(one)
         return lost
 
@@ -288,10 +296,6 @@ class Outbox:
     def _gone(self, lengths: list[tuple[int]]) -> None:
         self.rows -= len(lengths)
         self.bytes -= sum(length + ROW_OVERHEAD_BYTES for (length,) in lengths)
-
-
-def _too_old(made_s: float, limit: float) -> bool:
-    return EARLIEST_WALL_S <= made_s < limit
 
 
 def _signed(number: int) -> int:

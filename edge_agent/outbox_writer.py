@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_agent.limits import MAX_UNSAVED_READINGS, OUTBOX_QUEUE, OUTBOX_RETRY_S
+from edge_agent.moment import Moment
 from edge_agent.outbox import Bounds, NewReading, Outbox
 from edge_agent.outbox_commands import Command, Fetch, Lose, Outcome, Remove
 from edge_agent.readings_log import ReadingsLog
@@ -21,7 +22,7 @@ from edge_agent.shipment import Stored
 from edge_agent.sqlite_file import is_damage, set_aside
 from edge_agent.unsaved import Notes, Unsaved
 from edge_agent.worker import Worker
-from pitwall.clock import monotonic_s, wall_time
+from pitwall.clock import monotonic_s
 from pitwall.domain.sequence import SequenceRange
 
 _log = logging.getLogger(__name__)
@@ -108,13 +109,13 @@ class OutboxWriter:
             return
         if self._outbox is None:
             self._open()
-        outbox, wall_s = self._outbox, wall_time().timestamp()
+        outbox, now = self._outbox, Moment.now()
         if outbox is None:
             return
         try:
             outbox.begin()
-            self._unsaved.write(outbox, wall_s)
-            lost = outbox.evict(wall_s)
+            self._unsaved.write(outbox, now.s)
+            lost = outbox.evict(now)
             outbox.commit()
         except sqlite3.Error as error:
             self._failed(error)
@@ -153,7 +154,7 @@ class OutboxWriter:
     def _open(self) -> None:
         self._outbox = None
         try:
-            self._outbox = Outbox(self._path, self._bounds)
+            self._outbox = Outbox(self._path, self._bounds, Moment.now())
         except sqlite3.Error as error:
             self._note(error)
             if is_damage(error):

@@ -88,9 +88,9 @@ class Unsaved:
         keys = self._keys(vehicle_id, wanted.boot_epoch, SequenceRange(wanted.first, wanted.last))
         return [self._readings[key].stored for key in keys]
 
-    def write(self, outbox: Outbox, wall_s: float) -> None:
-        """Within a transaction. A loss that is known already is taken out again by its ack."""
-        outbox.lose(self._notes.losses(), wall_s)
+    def write(self, outbox: Outbox, now_s: float) -> None:
+        """Within a transaction. `now_s`: CLOCK_BOOTTIME. A loss that is known already is taken out again by its ack."""
+        outbox.lose(self._notes.losses(), now_s)
         for removal in self._notes.removals():
             outbox.remove(removal.vehicle_id, removal.boot_epoch, removal.ranges)
         outbox.add(self._readings.values())

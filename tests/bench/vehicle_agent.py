@@ -12,8 +12,10 @@ from pathlib import Path
 from haul.telemetry.v1.telemetry_pb2 import Reading
 
 from deploy.local.options import Server
+from edge_agent.moment import Moment
 from edge_agent.outbox import Bounds, NewReading, Outbox
 from edge_agent.shipment import Stored
+from pitwall.clock import boottime_s
 from tests.bench.figures import write
 from tests.integration.stacks import RunningStack, running
 from tests.support.processor import processor_s
@@ -61,7 +63,7 @@ def fill(stack: RunningStack, count: int) -> float:
     for name in ("received_time", "vehicle_time", "backfilled"):
         made.ClearField(name)
     path = stack.places.data / "agents" / "outbox.sqlite"
-    outbox = Outbox(path, Bounds(512 << 20, 8 * 86_400.0))
+    outbox = Outbox(path, Bounds(512 << 20, 8 * 86_400.0), Moment.now())
     made.boot_epoch -= 1 + count * 1000
     for first in range(1, count + 1, AT_ONCE):
         outbox.begin()
@@ -75,7 +77,7 @@ def fill(stack: RunningStack, count: int) -> float:
 def kept(reading: Reading, sequence: int) -> NewReading:
     reading.sequence = sequence
     return NewReading(
-        reading.vehicle_id, Stored(reading.boot_epoch, sequence, reading.SerializeToString()), time.time()
+        reading.vehicle_id, Stored(reading.boot_epoch, sequence, reading.SerializeToString()), boottime_s()
     )
 
 

@@ -1,14 +1,15 @@
 """History that tests put on vehicles' disks, as they would have it from an early boot."""
 
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from haul.telemetry.v1.telemetry_pb2 import Reading
 
+from edge_agent.moment import Moment
 from edge_agent.outbox import Bounds, NewReading, Outbox
 from edge_agent.shipment import Stored
+from pitwall.clock import boottime_s
 from tests.chaos.line import Line
 from tests.support.topics import readings
 
@@ -21,7 +22,7 @@ BOOTS = frozenset({OF_LOAD, OF_RATES})
 def outbox_of(site: Line) -> Iterator[Outbox]:
     """The readings on the vehicles' disks, with the agents away meanwhile."""
     site.stack.supervisor.stop("agents")
-    outbox = Outbox(site.stack.places.data / "agents" / "outbox.sqlite", Bounds(512 << 20, 86_400.0))
+    outbox = Outbox(site.stack.places.data / "agents" / "outbox.sqlite", Bounds(512 << 20, 86_400.0), Moment.now())
     outbox.begin()
     yield outbox
     outbox.commit()
@@ -41,7 +42,7 @@ def _kept(reading: Reading, boot_epoch: int, sequence: int) -> NewReading:
     reading.boot_epoch, reading.sequence = boot_epoch, sequence
     for name in ("received_time", "vehicle_time", "backfilled"):
         reading.ClearField(name)
-    return NewReading(reading.vehicle_id, Stored(boot_epoch, sequence, reading.SerializeToString()), time.time())
+    return NewReading(reading.vehicle_id, Stored(boot_epoch, sequence, reading.SerializeToString()), boottime_s())
 
 
 def waiting(site: Line) -> float:

@@ -24,10 +24,11 @@ from haul.telemetry.v1.telemetry_pb2 import (
 )
 
 from edge_agent.limits import CONTROL_PERIOD_S, STOP_WITHIN_S, VERDICT_PERIODS
+from edge_agent.moment import Moment
 from edge_agent.outbox import Bounds, NewReading, Outbox
 from edge_agent.shipment import Stored
 from pitwall import devca, wire
-from pitwall.clock import monotonic_s, wall_time
+from pitwall.clock import boottime_s, monotonic_s, wall_time
 from pitwall.domain.stop_set import FleetScope, Stop
 from pitwall.ids import uuid7
 from pitwall.reading import content_crc32
@@ -362,9 +363,9 @@ async def test_what_a_full_outbox_gives_up_is_told_after_a_kill_too_until_it_is_
     rig = await make_rig(outbox_max_bytes=65_536, rate_hz=5.0)
     gateway, kept = rig.gateways[0], 100
     (rig.folder / "data").mkdir()
-    with closing(Outbox(rig.folder / "data" / "outbox.sqlite", Bounds(10**9, 86_400.0))) as outbox:
+    with closing(Outbox(rig.folder / "data" / "outbox.sqlite", Bounds(10**9, 86_400.0), Moment.now())) as outbox:
         outbox.begin()
-        outbox.add(NewReading(V1, large(sequence), time.time()) for sequence in range(1, kept + 1))
+        outbox.add(NewReading(V1, large(sequence), boottime_s()) for sequence in range(1, kept + 1))
         outbox.commit()
     agent = await rig.start_agent()
     await gateway.until(V1, "the youngest of what was kept", lambda heard: kept in _history(heard, 1))

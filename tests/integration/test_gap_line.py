@@ -3,7 +3,6 @@ filled when they are put back. The vehicles' own files, Kafka and the ledger hav
 """
 
 import asyncio
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from deploy.local.options import Server
+from edge_agent.moment import Moment
 from edge_agent.outbox import Bounds, NewReading, Outbox
 from edge_agent.shipment import Stored, Wanted
+from pitwall.clock import boottime_s
 from pitwall.domain.sequence import SequenceRange
 from tests.chaos.telemetry.yard import metric
 from tests.integration.fleet_rig import Site, caller, eventually, fleet_process
@@ -46,7 +47,7 @@ class Disk:
 
     @contextmanager
     def _open(self) -> Iterator[Outbox]:
-        outbox = Outbox(self._path, Bounds(1 << 30, 86_400.0))
+        outbox = Outbox(self._path, Bounds(1 << 30, 86_400.0), Moment.now())
         outbox.begin()
         yield outbox
         outbox.commit()
@@ -62,7 +63,7 @@ class Disk:
 
     def put_back(self, taken: Iterable[Stored]) -> None:
         with self._open() as outbox:
-            outbox.add(NewReading(VEHICLE, stored, time.time()) for stored in taken)
+            outbox.add(NewReading(VEHICLE, stored, boottime_s()) for stored in taken)
 
 
 async def waiting(stack: RunningStack) -> float:

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from edge_agent.moment import Moment
 from edge_agent.outbox import Bounds, Outbox
 from tests.chaos.line import say
 from tests.chaos.telemetry.yard import Agents, Yard, until
@@ -74,7 +75,7 @@ def left_on_disk(agents: Agents) -> set[Identity]:
     with TemporaryDirectory() as folder:
         for file in data.glob("outbox.sqlite*"):
             shutil.copy(file, folder)
-        outbox = Outbox(Path(folder) / "outbox.sqlite", Bounds(1 << 30, 86_400.0))
+        outbox = Outbox(Path(folder) / "outbox.sqlite", Bounds(1 << 30, 86_400.0), Moment.now())
         pending = {vehicle_id: outbox.pending(vehicle_id) for vehicle_id in agents.vehicle_ids}
         outbox.close()
     return {

@@ -19,6 +19,7 @@ from edge_agent.outbox_writer import OutboxWriter
 from edge_agent.readings_log import ReadingsLog
 from edge_agent.reports import Lost
 from edge_agent.shipment import Stored, Wanted
+from pitwall.clock import boottime_s
 from pitwall.domain.sequence import SequenceRange
 from tests.chaos.line import say
 from tests.chaos.telemetry.disk import failing_disk_at, remount, tmpfs
@@ -63,7 +64,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def new(sequence: int) -> NewReading:
     made = Reading(vehicle_id=VEHICLE, boot_epoch=7, sequence=sequence, speed_kph=12.5)
-    return NewReading(VEHICLE, Stored(7, sequence, made.SerializeToString() + bytes(2000)), time.time())
+    return NewReading(VEHICLE, Stored(7, sequence, made.SerializeToString() + bytes(2000)), boottime_s())
 
 
 def sequences(outcome: Outcome) -> list[int] | None:

@@ -17,8 +17,10 @@ from haul.telemetry.v1.telemetry_pb2 import MOTION_HOLD_BOOT, VEHICLE_STATUS_IDL
 
 from deploy.local.supervisord import environment_for
 from deploy.local.toml import Value, toml_text
+from edge_agent.moment import Moment
 from edge_agent.outbox import Bounds, NewReading, Outbox
 from edge_agent.shipment import Stored
+from pitwall.clock import boottime_s
 from pitwall.domain.units import QUANTITIES
 from pitwall.reading import content_crc32
 from tests.chaos.telemetry.judge import Judge
@@ -91,14 +93,14 @@ class Agents:
         plant = self.folder / "plant"
         plant.mkdir(exist_ok=True)
         (self.folder / "data").mkdir(exist_ok=True)
-        outbox = Outbox(self.folder / "data" / "outbox.sqlite", Bounds(1 << 30, 86_400.0))
+        outbox = Outbox(self.folder / "data" / "outbox.sqlite", Bounds(1 << 30, 86_400.0), Moment.now())
         for vehicle_id in self.vehicle_ids:
             made = [measured(vehicle_id, sequence, rng) for sequence in range(1, count + 1)]
             lines = (f"{OLD_EPOCH} {reading.sequence} {content_crc32(reading)}\n" for reading in made)
             (plant / f"{vehicle_id}.readings").write_text("".join(lines))
             outbox.begin()
             outbox.add(
-                NewReading(vehicle_id, Stored(OLD_EPOCH, r.sequence, r.SerializeToString()), time.time()) for r in made
+                NewReading(vehicle_id, Stored(OLD_EPOCH, r.sequence, r.SerializeToString()), boottime_s()) for r in made
             )
             outbox.commit()
         outbox.close()

@@ -204,9 +204,11 @@ def test_a_new_stream_tells_how_far_every_stop_is() -> None:
 def test_a_reading_goes_to_the_disk_and_is_offered_when_it_is_there() -> None:
     bench = Bench()
     stream = bench.stream()
-    bench.vehicle.sampled(sample(boottime_s()), moment(boottime_s()))
+    measured_s = boottime_s()
+    bench.vehicle.sampled(sample(measured_s), moment(measured_s + 0.05))
     (new,) = bench.commands
     assert isinstance(new, NewReading)
+    assert new.made_s == pytest.approx(measured_s, abs=1e-6), "its age begins there, on the clock that nobody sets"
     assert bench.bodies(stream) == []
     bench.vehicle.stored([new.stored])
     assert bench.log == ["wake"]

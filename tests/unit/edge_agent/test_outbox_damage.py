@@ -13,11 +13,13 @@ import pytest
 from haul.telemetry.v1.telemetry_pb2 import Reading
 
 from edge_agent import outbox_writer
+from edge_agent.moment import Moment
 from edge_agent.outbox import Bounds, NewReading, Outbox
 from edge_agent.outbox_commands import Command, Fetch, Outcome
 from edge_agent.outbox_writer import OutboxWriter
 from edge_agent.readings_log import ReadingsLog
 from edge_agent.shipment import BatchLimits, Shipment, Stored
+from pitwall.clock import boottime_s
 from pitwall.domain.sequence import SequenceRange
 from tests.unit.edge_agent.builders import VEHICLE
 
@@ -30,14 +32,14 @@ ROOMY = Bounds(10**9, 7 * 86_400.0)
 def new(sequence: int, epoch: int = 7) -> NewReading:
     made = Reading(vehicle_id=VEHICLE, boot_epoch=epoch, sequence=sequence, speed_kph=12.5)
     made.tire_pressure_front_left_psi, made.altitude_meters, made.heading_degrees = 100.25, 512.5, sequence % 360
-    return NewReading(VEHICLE, Stored(epoch, sequence, made.SerializeToString()), 4e9)
+    return NewReading(VEHICLE, Stored(epoch, sequence, made.SerializeToString()), boottime_s())
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with KEPT readings, all of it in the database and nothing in its log."""
     path = tmp_path_factory.mktemp("whole") / "outbox.sqlite"
-    with closing(Outbox(path, ROOMY)) as outbox:
+    with closing(Outbox(path, ROOMY, Moment.now())) as outbox:
         outbox.begin()
         outbox.add(new(sequence) for sequence in range(1, KEPT + 1))
         outbox.commit()
@@ -114,7 +116,7 @@ def test_a_row_that_can_not_be_makes_way_for_a_new_file(whole: Path, tmp_path: P
         assert writer.close(WAIT_S)
     assert writer.failures
     assert path.with_name("outbox.sqlite.damaged").exists()
-    with closing(Outbox(path, ROOMY)) as again:
+    with closing(Outbox(path, ROOMY, Moment.now())) as again:
         assert again.pending(VEHICLE) == [(8, SequenceRange(1, 2))]
 
 
@@ -151,7 +153,7 @@ def _goes_on(path: Path) -> int:
             _run(writer, told, new(sequence, epoch=8))
     finally:
         assert writer.close(WAIT_S)
-    with closing(Outbox(path, ROOMY)) as again:
+    with closing(Outbox(path, ROOMY, Moment.now())) as again:
         stored = [r for epoch, r in again.pending(VEHICLE) if epoch == 8]
         assert sum(map(len, stored)) == 2
     assert missing <= KEPT - len(found)

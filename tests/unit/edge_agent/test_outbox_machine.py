@@ -11,9 +11,9 @@ from edge_agent.reports import Lost
 from edge_agent.shipment import Stored, Wanted
 from pitwall.domain.sequence import SequenceRange
 from tests.support.machines import as_test
-from tests.unit.edge_agent.builders import OTHER, VEHICLE
+from tests.unit.edge_agent.builders import OTHER, VEHICLE, moment
 
-NOW_S = 1_800_000_000.0
+NOW = moment()
 SIZE, CHECKSUM = 60, 4
 #: So many readings fit.
 ROOM = 12
@@ -31,7 +31,7 @@ class OutboxMachine(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name) / "outbox.sqlite"
-        self.outbox = Outbox(self.path, BOUNDS)
+        self.outbox = Outbox(self.path, BOUNDS, NOW)
         self.kept: list[Key] = []
         self.lost: set[Key] = set()
         self.made: dict[tuple[str, int], int] = {}
@@ -43,7 +43,7 @@ class OutboxMachine(RuleBasedStateMachine):
         keys = [(*stream, sequence) for sequence in range(first, first + count)]
         self.outbox.begin()
         self.outbox.add(map(reading, keys))
-        told = self.outbox.evict(NOW_S)
+        told = self.outbox.evict(NOW)
         self.outbox.commit()
         self.kept += keys
         gone, self.kept = self.kept[:-ROOM], self.kept[-ROOM:]
@@ -65,7 +65,7 @@ class OutboxMachine(RuleBasedStateMachine):
             return  # nobody gives up what was never made, or twice
         lost = Lost(stream[1], span, "NOT_ON_DISK")
         self.outbox.begin()
-        self.outbox.lose({stream[0]: [lost]}, NOW_S)
+        self.outbox.lose({stream[0]: [lost]}, NOW.s)
         self.outbox.commit()
         gone = set(named(stream[0], [lost]))
         self.kept = [key for key in self.kept if key not in gone]
@@ -77,17 +77,17 @@ class OutboxMachine(RuleBasedStateMachine):
         self.outbox.begin()
         self.outbox.remove(*stream, [SequenceRange(1, 10)])
         self.outbox.add([reading((*stream, self.made.get(stream, 0) + 1)), reading(("NEW-VEHICLE-1", 9, 1))])
-        self.outbox.lose({stream[0]: [Lost(stream[1], SequenceRange(1, 3), "NOT_ON_DISK")]}, NOW_S)
+        self.outbox.lose({stream[0]: [Lost(stream[1], SequenceRange(1, 3), "NOT_ON_DISK")]}, NOW.s)
         if not crashes:
             assert self.outbox.rollback()
             return
         self.outbox.abandon()
-        self.outbox = Outbox(self.path, BOUNDS)
+        self.outbox = Outbox(self.path, BOUNDS, NOW)
 
     @rule()
     def it_starts_again(self) -> None:
         self.outbox.close()
-        self.outbox = Outbox(self.path, BOUNDS)
+        self.outbox = Outbox(self.path, BOUNDS, NOW)
 
     @invariant()
     def it_holds_what_is_kept_as_it_was(self) -> None:
@@ -114,7 +114,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
 def reading(key: Key) -> NewReading:
     vehicle_id, epoch, sequence = key
-    return NewReading(vehicle_id, Stored(epoch, sequence, f"{key}".encode().ljust(SIZE)), NOW_S)
+    return NewReading(vehicle_id, Stored(epoch, sequence, f"{key}".encode().ljust(SIZE)), NOW.s)
 
 
 def named(vehicle_id: str, losses: list[Lost]) -> list[Key]:

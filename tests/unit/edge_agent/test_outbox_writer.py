@@ -17,6 +17,7 @@ from edge_agent.outbox_writer import OutboxWriter
 from edge_agent.readings_log import ReadingsLog
 from edge_agent.reports import Lost
 from edge_agent.shipment import Stored, Wanted
+from pitwall.clock import boottime_s
 from pitwall.domain.sequence import SequenceRange
 from pitwall.reading import content_crc32
 from tests.unit.edge_agent.builders import VEHICLE
@@ -27,7 +28,7 @@ ROOMY = Bounds(10**9, 7 * 86_400.0)
 
 def new(sequence: int, epoch: int = 7) -> NewReading:
     message = Reading(vehicle_id=VEHICLE, boot_epoch=epoch, sequence=sequence, speed_kph=12.5)
-    return NewReading(VEHICLE, Stored(epoch, sequence, message.SerializeToString()), 4e9)
+    return NewReading(VEHICLE, Stored(epoch, sequence, message.SerializeToString()), boottime_s())
 
 
 def removed(first: int, last: int) -> Remove:
