@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edge_agent.agent import Brought, Make, VehicleAgent
 from edge_agent.config import AgentSettings
+from edge_agent.effects import LatchRecord
 from edge_agent.gateways import GatewayList
 from edge_agent.host import Host
 from edge_agent.hosted import HostedVehicle
@@ -16,7 +17,7 @@ from edge_agent.latch_boot import open_latch
 from edge_agent.link import Doors, Link
 from edge_agent.metrics import Counters
 from edge_agent.moment import Moment
-from edge_agent.outbox import Bounds
+from edge_agent.outbox import Bounds, newest_epochs
 from edge_agent.outbox_commands import Outcome
 from edge_agent.outbox_writer import OutboxWriter
 from edge_agent.readings_log import ReadingsLog
@@ -46,31 +47,43 @@ def look(settings: AgentSettings, vehicle_ids: Sequence[str]) -> tuple[StateStor
         store = StateStore(settings.data_dir / "state.sqlite")
     except (OSError, sqlite3.Error) as error:
         raise NoDisk(f"data_dir {settings.data_dir}: {error}; make it a folder that this user can write") from error
-    return store, store.remembered(vehicle_ids, now.s, now.wall.timestamp())
+    in_outbox = newest_epochs(_outbox_path(settings))
+    return store, store.remembered(vehicle_ids, in_outbox, now.s, now.wall.timestamp())
 
 
 def open_latches(
     settings: AgentSettings, remembered: dict[str, Remembered]
-) -> tuple[dict[str, LatchFile], dict[str, Brought]]:
-    """The latch file of each vehicle, and all that it brings along. Raises NoDisk."""
+) -> tuple[dict[str, LatchFile], dict[str, LatchRecord]]:
+    """The latch file of each vehicle, and what holds it. Raises NoDisk."""
     wall = Moment.now().wall
-    files, brought = {}, {}
+    files, latches = {}, {}
     for vehicle_id, known in remembered.items():
         path = settings.data_dir / f"{vehicle_id}.latch"
         try:
-            file, latch = open_latch(path, vehicle_id, uri(vehicle_id), wall, seen_before=known.seen_before)
+            opened = open_latch(path, vehicle_id, uri(vehicle_id), wall, seen_before=known.seen_before)
         except OSError as error:
             raise NoDisk(f"{path}: {error}; a vehicle needs 64 KiB there before it may start") from error
-        files[vehicle_id] = file
-        brought[vehicle_id] = Brought(known.boot_epoch, known.status, known.autonomous, latch, known.answers)
-    return files, brought
+        files[vehicle_id], latches[vehicle_id] = opened
+    return files, latches
+
+
+def bring(remembered: dict[str, Remembered], latches: dict[str, LatchRecord]) -> dict[str, Brought]:
+    """All that each vehicle brings along from its disk."""
+    return {
+        vehicle_id: Brought(known.boot_epoch, known.status, known.autonomous, latches[vehicle_id], known.answers)
+        for vehicle_id, known in remembered.items()
+    }
 
 
 def outbox_maker(settings: AgentSettings) -> Callable[[Callable[[Outcome], None]], OutboxWriter]:
-    path: Path = settings.data_dir / "outbox.sqlite"
+    path = _outbox_path(settings)
     bounds = Bounds(settings.outbox_max_bytes, settings.outbox_max_age_s)
     log = ReadingsLog(settings.plant_dir)
     return lambda tell: OutboxWriter(path, bounds, log, tell)
+
+
+def _outbox_path(settings: AgentSettings) -> Path:
+    return settings.data_dir / "outbox.sqlite"
 
 
 def uri(vehicle_id: str) -> str:

@@ -7,7 +7,7 @@ lost in the same transaction. Nothing here is on the stop path.
 import logging
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -296,6 +296,20 @@ class Outbox:
     def _gone(self, lengths: list[tuple[int]]) -> None:
         self.rows -= len(lengths)
         self.bytes -= sum(length + ROW_OVERHEAD_BYTES for (length,) in lengths)
+
+
+def newest_epochs(path: Path) -> dict[str, int]:
+    """The newest boot_epoch of each vehicle in the file, if there is one. What can't be read can't be sent either."""
+    if not path.exists():
+        return {}
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
+            rows = connection.execute("SELECT vehicle_id, MAX(boot_epoch) FROM stream GROUP BY vehicle_id").fetchall()
+        whole(*(boot_epoch for _, boot_epoch in rows))
+    except sqlite3.Error as error:
+        _log.error("%s: %s; its boot epochs are unknown", path, error)
+        return {}
+    return {str(vehicle_id): boot_epoch for vehicle_id, boot_epoch in rows}
 
 
 def _signed(number: int) -> int:

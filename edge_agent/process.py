@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 
 from edge_agent import gauges
-from edge_agent.build import Builder, look, open_latches, outbox_maker
+from edge_agent.build import Builder, bring, look, open_latches, outbox_maker
 from edge_agent.config import AgentSettings
 from edge_agent.control_loop import ControlLoop
 from edge_agent.host import Host
@@ -28,10 +28,10 @@ class AgentProcess:
     def __init__(self, settings: AgentSettings, vehicle_ids: tuple[str, ...]) -> None:
         self._settings, self._vehicle_ids = settings, vehicle_ids
         store, remembered = look(settings, vehicle_ids)
-        latches, brought = open_latches(settings, remembered)
-        store.began(remembered)
+        files, latches = open_latches(settings, remembered)
+        brought = bring(store.began(remembered, Moment.now().wall.timestamp()), latches)
         self._counters = Counters.make()
-        self._host = Host(latches, store, outbox_maker(settings))
+        self._host = Host(files, store, outbox_maker(settings))
         self._builder = Builder(settings, self._host, brought, self._counters)
         self._socket = VehicleSocket(settings.vehicle_socket, vehicle_ids)
         self._loop: ControlLoop | None = None

@@ -6,8 +6,9 @@ One SQLite file for all vehicles of the process. An order is recorded here, sync
 import logging
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from edge_agent.limits import REMEMBERED_ANSWERS
 from edge_agent.orders import INTERRUPTED
@@ -16,6 +17,9 @@ from pitwall.domain.order import REQUEST_MEMORY_S, OrderOutcome, OrderResult, Re
 from pitwall.domain.vehicle_state import VehicleStatus
 
 _log = logging.getLogger(__name__)
+
+#: Milliseconds within which the clock sets starts apart that could not be written down: 25 days.
+_APART_MS: Final = 2**31
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS vehicle (
@@ -64,6 +68,8 @@ class SaveAnswer:
 
 
 Change = SaveState | SaveAnswer
+#: Of the table `vehicle`.
+_Row = tuple[str, int, int, bool]
 
 
 class StateStore:
@@ -72,12 +78,19 @@ class StateStore:
     def __init__(self, path: Path) -> None:
         """Raises sqlite3.Error where no file can be made."""
         self._connection, self._lost = open_database(path, _SCHEMA, check=True)
+        # Of a start that the disk refused to count.
+        self._uncounted: list[_Row] = []
+        #: Why it did; empty where the start was counted at once.
+        self.problem = ""
 
-    def remembered(self, vehicle_ids: Sequence[str], now_s: float, wall_s: float) -> dict[str, Remembered]:
+    def remembered(
+        self, vehicle_ids: Sequence[str], in_outbox: Mapping[str, int], now_s: float, wall_s: float
+    ) -> dict[str, Remembered]:
         """What there is of each vehicle, and the epoch of this start. Writes nothing: see `began`.
 
-        The epoch is max(persisted + 1, unix milliseconds), so a new disk doesn't begin at 1. A status that is lost is
-        MAINTENANCE: people look first.
+        `in_outbox`: the newest epoch there, by vehicle. This start's is beyond it and beyond the last one, so it is new
+        and the newest as long as either file is there; and at least Unix milliseconds, so that a new disk doesn't begin
+        at 1. A status that is lost is MAINTENANCE: people look first.
         """
         known = {
             row[0]: row[1:]
@@ -88,7 +101,7 @@ class StateStore:
         for vehicle_id in vehicle_ids:
             epoch, status, autonomous = known.get(vehicle_id, (0, unknown, True))
             booted[vehicle_id] = Remembered(
-                max(epoch + 1, round(wall_s * 1000)),
+                max(epoch + 1, in_outbox.get(vehicle_id, 0) + 1, _milliseconds(wall_s)),
                 VehicleStatus(status),
                 bool(autonomous),
                 self._answers(vehicle_id, now_s, wall_s),
@@ -108,25 +121,33 @@ class StateStore:
             memory.remember(request_id, outcome, now_s - max(0.0, wall_s - at_wall_s))
         return memory
 
-    def began(self, booted: Mapping[str, Remembered]) -> None:
+    def began(self, booted: Mapping[str, Remembered], wall_s: float) -> dict[str, Remembered]:
         """Counts the start. To be called once the latch files stand: from then on a missing one is damage, and until
         then it is a start that did not come so far.
 
-        Where it can't be written, that is logged and the vehicle starts all the same: milliseconds go on by themselves.
+        Returns them with the epochs that are used. Where the disk refuses, that is logged, the vehicle starts all the
+        same, in an epoch that the next start is unlikely to take again, and it is counted with the next `apply`.
         """
-        rows = [(v, r.boot_epoch, int(r.status), r.autonomous) for v, r in booted.items()]
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany("INSERT OR REPLACE INTO vehicle VALUES (?, ?, ?, ?)", rows)
+            self._count(_rows(booted))
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
-            _log.error("boot epochs can't be written: %s; starting with the time of day", error)
+            _log.error("boot epochs can't be written: %s; they are tried again with what comes next", error)
+            uncounted = {v: replace(r, boot_epoch=_apart(r.boot_epoch, wall_s)) for v, r in booted.items()}
+            self._uncounted, self.problem = _rows(uncounted), str(error)
+            return uncounted
+        return dict(booted)
+
+    def _count(self, rows: Sequence[_Row]) -> None:
+        self._connection.executemany("INSERT OR REPLACE INTO vehicle VALUES (?, ?, ?, ?)", rows)
 
     def apply(self, changes: Iterable[Change], wall_s: float) -> None:
         """All of them in one synced transaction. Raises sqlite3.Error; none is written then."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
+            self._count(self._uncounted)
             for change in changes:
                 self._change(change)
             self._connection.execute("DELETE FROM answer WHERE wall_s < ?", (wall_s - REQUEST_MEMORY_S,))
@@ -134,6 +155,7 @@ class StateStore:
         except sqlite3.Error:
             self._roll_back()
             raise
+        self._uncounted = []
 
     def _change(self, change: Change) -> None:
         if isinstance(change, SaveState):
@@ -162,3 +184,19 @@ class StateStore:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _rows(booted: Mapping[str, Remembered]) -> list[_Row]:
+    return [(v, r.boot_epoch, int(r.status), r.autonomous) for v, r in booted.items()]
+
+
+def _milliseconds(wall_s: float) -> int:
+    return round(wall_s * 1000)
+
+
+def _apart(boot_epoch: int, wall_s: float) -> int:
+    """An epoch that is the time of day is another one at the next start. Where the clock is behind, so that epochs are
+    counted on from the last one that was written, it still puts starts apart, and in order while it goes forward.
+    """
+    now = _milliseconds(wall_s)
+    return boot_epoch if boot_epoch <= now else boot_epoch + now % _APART_MS

@@ -35,7 +35,7 @@ class StateKeeper:
         self._store, self._recorded = store, recorded
         self._unsaved: dict[str, SaveState] = {}
         #: Why the disk takes nothing; empty while it does.
-        self.problem = ""
+        self.problem = store.problem
         self._worker: Worker[Item] = Worker("state", self._handle, STATE_QUEUE)
 
     def put(self, item: Item) -> None:

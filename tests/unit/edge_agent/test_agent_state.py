@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from queue import Queue
 
@@ -23,14 +24,23 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state.sqlite"
 
 
-def boot(path: Path, wall_s: float = NOW_S, vehicle_id: str = VEHICLE) -> Remembered:
-    store = StateStore(path)
-    try:
-        found = store.remembered([vehicle_id], T0, wall_s)
-        store.began(found)
-        return found[vehicle_id]
-    finally:
-        store.close()
+def boot(
+    path: Path, wall_s: float = NOW_S, vehicle_id: str = VEHICLE, in_outbox: int = 0, *, refused: bool = False
+) -> Remembered:
+    with closing(StateStore(path)) as store:
+        return begun(store, wall_s, vehicle_id, in_outbox, refused=refused)
+
+
+def begun(
+    store: StateStore, wall_s: float = NOW_S, vehicle_id: str = VEHICLE, in_outbox: int = 0, *, refused: bool = False
+) -> Remembered:
+    """`refused`: the disk takes nothing at this start."""
+    if refused:
+        store._connection.execute("PRAGMA query_only = ON")
+    found = store.remembered([vehicle_id], {vehicle_id: in_outbox} if in_outbox else {}, T0, wall_s)
+    used = store.began(found, wall_s)[vehicle_id]
+    store._connection.execute("PRAGMA query_only = OFF")
+    return used
 
 
 def save(path: Path, *changes: SaveState | SaveAnswer, wall_s: float = NOW_S) -> None:
@@ -52,6 +62,46 @@ def test_every_start_has_a_higher_epoch_whatever_the_clock_says(path: Path, cloc
 def test_milliseconds_win_once_they_are_ahead(path: Path) -> None:
     boot(path)
     assert boot(path, NOW_S + 60).boot_epoch == round((NOW_S + 60) * 1000)
+
+
+@pytest.mark.parametrize("clock_s", [0.0, -3600.0, 3600.0])
+@pytest.mark.parametrize("content", [None, b"x" * 4096], ids=["gone", "damaged"])
+def test_where_the_last_epoch_is_lost_the_next_is_beyond_those_in_the_outbox(
+    path: Path, clock_s: float, content: bytes | None
+) -> None:
+    first = boot(path).boot_epoch
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    expected = max(first + 1, round((NOW_S + clock_s) * 1000))
+    assert boot(path, NOW_S + clock_s, in_outbox=first).boot_epoch == expected
+
+
+def test_what_an_outbox_has_of_another_vehicle_is_no_epoch_of_this_one(path: Path) -> None:
+    with closing(StateStore(path)) as store:
+        found = store.remembered([VEHICLE], {OTHER: 2 * round(NOW_S * 1000)}, T0, NOW_S)
+    assert found[VEHICLE].boot_epoch == round(NOW_S * 1000)
+
+
+@pytest.mark.parametrize("later_s", [0.002, 60.0, 86_400.0])
+def test_starts_that_the_disk_did_not_count_have_epochs_of_their_own_in_order(path: Path, later_s: float) -> None:
+    """An earlier boot ran a year ahead, so the time of day can't tell one start from the next."""
+    ahead = boot(path, NOW_S + 365 * 86_400).boot_epoch
+    first = boot(path, NOW_S, refused=True).boot_epoch
+    second = boot(path, NOW_S + later_s, refused=True).boot_epoch
+    assert ahead < first < second
+
+
+def test_a_start_that_the_disk_did_not_count_is_counted_as_soon_as_it_takes_anything(path: Path) -> None:
+    ahead = boot(path, NOW_S + 365 * 86_400).boot_epoch
+    with closing(StateStore(path)) as store:
+        used = begun(store, refused=True).boot_epoch
+        assert "readonly" in store.problem
+        store.apply([SaveState(VEHICLE, VehicleStatus.MAINTENANCE, autonomous=True)], NOW_S)
+        store.apply([SaveAnswer(VEHICLE, "q1", EXECUTED, NOW_S)], NOW_S)
+    again = boot(path)
+    assert again.boot_epoch == used + 1 > ahead + 1
+    assert again.status is VehicleStatus.MAINTENANCE, "counted once: what came after is not put back"
 
 
 def test_a_vehicle_in_maintenance_is_still_there_after_a_restart(path: Path) -> None:
@@ -98,12 +148,7 @@ def test_answers_are_kept_for_a_day(path: Path, age_s: float, *, known: bool) ->
 
 def test_a_disk_that_takes_nothing_is_no_reason_not_to_start(path: Path) -> None:
     boot(path)
-    store = StateStore(path)
-    store._connection.execute("PRAGMA query_only = ON")
-    found = store.remembered([VEHICLE], T0, NOW_S + 60)
-    store.began(found)
-    store.close()
-    booted = found[VEHICLE]
+    booted = boot(path, NOW_S + 60, refused=True)
     assert booted.boot_epoch == round((NOW_S + 60) * 1000)
     assert booted.seen_before
 
@@ -158,10 +203,10 @@ class FakeStore(StateStore):
 
 
 class Bench:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, refused: bool = False) -> None:
         self.path = path
         self.store = FakeStore(path)
-        self.store.began(self.store.remembered([VEHICLE], T0, NOW_S))
+        begun(self.store, refused=refused)
         self.recorded: Queue[tuple[str, str, bool]] = Queue()
         self.keeper = StateKeeper(self.store, lambda *said: self.recorded.put(said))
 
@@ -198,3 +243,12 @@ def test_a_status_that_the_disk_refused_is_written_when_it_takes_it(bench: Bench
     bench.keeper.put(Again())
     bench.keeper.close(WAIT_S)
     assert boot(path).status is VehicleStatus.MAINTENANCE
+
+
+def test_a_start_that_was_not_counted_is_a_problem_until_it_is(path: Path) -> None:
+    bench = Bench(path, refused=True)
+    assert "readonly" in bench.keeper.problem
+    bench.keeper.put(Again())
+    bench.keeper.close(WAIT_S)
+    assert not bench.keeper.problem
+    assert boot(path).boot_epoch == round(NOW_S * 1000) + 1
