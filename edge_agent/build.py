@@ -29,7 +29,10 @@ from pitwall.tls import Identity
 
 
 class NoDisk(Exception):
-    """The data folder can't be used. Names it and the mend."""
+    """The data folder can't be used. Names it and the mend.
+
+    Nothing starts then, live telemetry neither: a vehicle that can't write its latch might forget a stop.
+    """
 
 
 def software_version() -> str:
@@ -46,7 +49,9 @@ def look(settings: AgentSettings, vehicle_ids: Sequence[str]) -> tuple[StateStor
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         store = StateStore(settings.data_dir / "state.sqlite")
     except (OSError, sqlite3.Error) as error:
-        raise NoDisk(f"data_dir {settings.data_dir}: {error}; make it a folder that this user can write") from error
+        raise NoDisk(
+            f"data_dir {settings.data_dir}: {error}; make it a folder that this user can write, with room"
+        ) from error
     in_outbox = newest_epochs(_outbox_path(settings))
     return store, store.remembered(vehicle_ids, in_outbox, now.s, now.wall.timestamp())
 

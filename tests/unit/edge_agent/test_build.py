@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from edge_agent.build import look, open_latches
+from edge_agent.build import NoDisk, look, open_latches
 from edge_agent.config import AgentSettings
 from edge_agent.effects import LatchRecord
 from edge_agent.moment import Moment
@@ -55,6 +55,18 @@ def test_a_latch_file_that_is_gone_after_a_start_is_damage_and_holds(tmp_path: P
     again = started(tmp_path)
     assert again is not None
     assert again.latched == record.latched, "it holds until somebody releases it, killed or not"
+
+
+@pytest.mark.parametrize("name", ["state.sqlite", f"{VEHICLE}.latch"])
+def test_what_can_not_be_opened_for_writing_ends_the_start_with_its_name_and_the_mend(
+    tmp_path: Path, name: str
+) -> None:
+    """A disk that is read-only from the start, for example: no vehicle drives that could forget a stop."""
+    started(tmp_path)
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    with pytest.raises(NoDisk, match=rf"{tmp_path}.*(with room|needs 64 KiB)"):
+        started(tmp_path)
 
 
 #: An epoch of a clock that ran decades ahead.
