@@ -98,6 +98,8 @@ STORIES = [
           [("HARSH_BRAKING", "RAISED", 3), ("HARSH_BRAKING", "CLEARED", 5)]),
     Story("many readings a second", speeds(*[(n / 5, 50 - n * 2.6) for n in range(8)]),
           [("HARSH_BRAKING", "RAISED", 6)]),
+    Story("readings in a burst", speeds((0, 50), (0.05, 30), (1.02, 36), (1.06, 37.5), (2.1, 36)),
+          [("HARSH_BRAKING", "RAISED", 3), ("HARSH_BRAKING", "CLEARED", 5)]),
     Story("slow readings", speeds((0, 50), (1.9, 26), (6.9, 0), (12, 50), (17.001, 0)),
           [("HARSH_BRAKING", "RAISED", 2), ("HARSH_BRAKING", "CLEARED", 3)]),
     Story("a rate needs both ends", speeds((0, 50), (1, None), (1.5, 30), (2, None), (3, 0)),
@@ -171,7 +173,7 @@ _VALUES: Mapping[str, Sequence[float | None]] = {
     "longitude_degrees": (None, 0.5, 1, 1.5, 2.5),
     **{f"tire_pressure_{wheel}_psi": (None, 79.9, 80, 100, 100, 118, 120, 120.1) for wheel in WHEELS},
 }
-_STEPS_S = (0.1, 0.5, 1.0, 1.0, 1.0, 5.0, 10.0, 15.0, 15.1)
+_STEPS_S = (0.03, 0.1, 0.5, 1.0, 1.0, 1.0, 5.0, 10.0, 15.0, 15.1)
 
 
 @dataclass

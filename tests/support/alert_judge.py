@@ -17,6 +17,8 @@ from pitwall.domain.geo import Position, Zone
 RAISED, ESCALATED = AlertState.ALERT_STATE_RAISED, AlertState.ALERT_STATE_ESCALATED
 CLEARED = AlertState.ALERT_STATE_CLEARED
 LEAST_SPAN_S, MOST_SPAN_S = 1.0, 5.0
+#: What is measured against is at least so far from the one before it.
+APART_S = 0.1
 _NANOS = 1_000_000_000
 
 
@@ -197,16 +199,27 @@ class Lane:
         value = _of(last, signal.field)
         if value is None:
             return None
-        for earlier in reversed(self._since_the_clock_was_set()[:-1]):
-            before, span_ns = _of(earlier, signal.field), _event_ns(last) - _event_ns(earlier)
-            if before is not None and span_ns >= LEAST_SPAN_S * _NANOS:
+        samples = self._samples(signal.field)
+        if samples and _event_ns(last) < samples[-1][0]:
+            return None  # the clock was set back
+        for at_ns, before in reversed(samples):
+            span_ns = _event_ns(last) - at_ns
+            if span_ns >= LEAST_SPAN_S * _NANOS:
                 return None if span_ns > MOST_SPAN_S * _NANOS else -((value - before) / (span_ns / 1e9))
         return None
 
-    def _since_the_clock_was_set(self) -> list[Reading]:
-        times = [_event_ns(r) for r in self.readings]
-        begin = max((i for i in range(1, len(times)) if times[i] < times[i - 1]), default=0)
-        return self.readings[begin:]
+    def _samples(self, quantity: str) -> list[tuple[int, float]]:
+        """What the last reading is measured against: times and values, apart, since the clock was set back last."""
+        samples: list[tuple[int, float]] = []
+        for earlier in self.readings[:-1]:
+            value, at_ns = _of(earlier, quantity), _event_ns(earlier)
+            if value is None:
+                continue
+            if samples and at_ns < samples[-1][0]:
+                samples.clear()
+            if not samples or at_ns - samples[-1][0] >= APART_S * _NANOS:
+                samples.append((at_ns, value))
+        return samples
 
     def _limit(self, limit: float | Limit | None) -> float | None:
         if not isinstance(limit, Limit):

@@ -18,6 +18,8 @@ Level = Callable[[Reading, float | None], int | None]
 
 LONGEST_SILENCE_NS = 15 * 10**9
 _LEAST_SPAN_NS, _MOST_SPAN_NS = 10**9, 5 * 10**9
+#: What comes sooner after a sample is measured against earlier ones, and nothing is measured against it.
+_APART_NS = 10**8
 _COOLANT = "engine_temperature_celsius"
 _WHEELS = tuple(f"tire_pressure_{wheel}_psi" for wheel in ("front_left", "front_right", "rear_left", "rear_right"))
 
@@ -168,7 +170,8 @@ def _fall(lane: _Lane, reading: Reading, at_ns: int) -> float | None:
         if span_ns <= _MOST_SPAN_NS:
             fall = -(reading.speed_kph - speeds[before][1]) / (span_ns / 1e9)
         del speeds[:before]
-    speeds.append((at_ns, reading.speed_kph))
+    if not speeds or at_ns - speeds[-1][0] >= _APART_NS:
+        speeds.append((at_ns, reading.speed_kph))
     return fall
 
 
