@@ -47,6 +47,7 @@ def compose(kafka: Kafka, rules: Sequence[Rule] = RULES) -> Job:
             readings_sql.NOVELTY,
             *alerts_sql.FUNCTIONS,
             tables_sql.PATIENCE,
+            late_sql.MAY_BE_OUT,
             tables_sql.readings(kafka, quantities),
             tables_sql.status_changes(kafka),
             tables_sql.registry(kafka),

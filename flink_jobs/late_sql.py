@@ -3,17 +3,16 @@
 A vehicle's late readings come in a row, so with the window before it in mind, its windows are announced once each and
 not once a reading; and again after a while, because a recompute may have been in between.
 
-A job that has just started doesn't know how far time has come, for a moment, though its windows do: they were restored.
-What it reads then counts as late. So the windows in which a job was restarted are always recomputed. And after a gap it
-takes time to have come less far than its windows know (Patience.java), so history counts as late as soon as its window
-would have been out without a gap. To announce too much costs a recompute that writes nothing.
+A job that has just started doesn't know how far time had come, though its windows do: they were restored. What it
+reads before time comes to it again counts as late, and so does what belongs to a window that was over shortly before
+the start (MayBeOut.java). So the windows in which a job was restarted are always recomputed.
 """
 
 from typing import Final
 
 from flink_jobs.metrics_sql import LONG_WINDOW_S, SHORT_WINDOW_S
-from flink_jobs.tables_sql import OUT_OF_ORDERNESS_S
 
+MAY_BE_OUT: Final = "CREATE TEMPORARY FUNCTION may_be_out AS 'pitwall.flink.MayBeOut'"
 #: An announcement speaks for the readings that come within this time after it.
 ANNOUNCED_AGAIN_S: Final = 10
 
@@ -32,8 +31,7 @@ def views() -> list[str]:
 SELECT vehicle_id, backfilled, arrival, {_START} AS window_start_s,
   EXTRACT(EPOCH FROM CAST(arrival AS TIMESTAMP_LTZ(3))) / {ANNOUNCED_AGAIN_S} AS announced_in
 FROM fresh_readings
-WHERE COALESCE(CURRENT_WATERMARK(event_at) >= {_CLOSES}, TRUE)
-  OR (backfilled AND CAST(arrival AS TIMESTAMP_LTZ(3)) >= {_CLOSES} + INTERVAL '{OUT_OF_ORDERNESS_S}' SECOND)""",
+WHERE may_be_out(CURRENT_WATERMARK(event_at), {_CLOSES})""",
         f"""CREATE TEMPORARY VIEW announced_windows AS
 SELECT vehicle_id, window_start_s FROM (
   SELECT vehicle_id, window_start_s, announced_in,

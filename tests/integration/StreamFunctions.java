@@ -11,6 +11,7 @@ import org.apache.flink.table.data.TimestampData;
 import org.apache.flink.types.Row;
 import pitwall.flink.Entry;
 import pitwall.flink.Judge;
+import pitwall.flink.MayBeOut;
 import pitwall.flink.Patience;
 import pitwall.flink.Rates;
 import pitwall.flink.Registered;
@@ -48,6 +49,9 @@ public final class StreamFunctions {
                     break;
                 case "registered":
                     System.out.println(registered(words));
+                    break;
+                case "out":
+                    System.out.println(out(words));
                     break;
                 default:
                     System.out.println(contains(words));
@@ -117,6 +121,18 @@ public final class StreamFunctions {
     private static String contains(String[] words) {
         var zone = words[1].isEmpty() ? new double[0] : Arrays.stream(words[1].split(",")).mapToDouble(Double::parseDouble).toArray();
         return String.valueOf(ZONE_CONTAINS.eval(zone, number(words[2]), number(words[3])));
+    }
+
+    /** out|watermark|closes, both in ms since a task started that starts now */
+    private static String out(String[] words) {
+        var mayBeOut = new MayBeOut();
+        var startsMs = System.currentTimeMillis();
+        mayBeOut.open(null);
+        return String.valueOf(mayBeOut.eval(time(startsMs, words[1]), time(startsMs, words[2])));
+    }
+
+    private static TimestampData time(long sinceMs, String word) {
+        return word.equals("None") ? null : TimestampData.fromEpochMillis(sinceMs + Long.parseLong(word));
     }
 
     private static Double number(String word) {

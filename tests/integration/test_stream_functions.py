@@ -116,6 +116,24 @@ def test_a_text_of_any_length_can_be_kept() -> None:
 
 
 @pytest.mark.parametrize(
+    ("watermark", "closes", "may_be"),
+    [
+        pytest.param(None, 60_000, True, id="nobody knows the time"),
+        pytest.param(59_999, 59_999, True, id="time has come to its end"),
+        pytest.param(59_998, 59_999, False, id="time is a moment short of its end"),
+        pytest.param(-35_000, -1_000, True, id="over before the start, and after a gap time comes anew from before"),
+        pytest.param(-700_000, -599_000, True, id="over almost the longest gap before the start"),
+        pytest.param(-35_000, 1_000, False, id="open at the start"),
+        pytest.param(-700_000, -601_000, False, id="of a recording, in which there is no gap"),
+    ],
+)
+def test_a_window_may_be_out_by_the_time_or_by_what_the_windows_know_of_before_a_restart(
+    watermark: int | None, closes: int, may_be: bool
+) -> None:
+    assert called([f"out|{watermark}|{closes}"]) == [str(may_be).lower()]
+
+
+@pytest.mark.parametrize(
     ("rules", "levels", "steps"),
     [
         pytest.param("SECOND=0;FIRST=0", "0,1", "SECOND,ALERT_STATE_CLEARED,1,1,0", id="the order changes"),
