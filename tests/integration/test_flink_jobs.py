@@ -57,7 +57,8 @@ from tests.integration.stream_windows import (
 )
 from tests.support.alert_judge import Step, judged, step_of
 
-pytestmark = pytest.mark.timeout(400)
+#: The longest waits for two recomputes, and for one by hand.
+pytestmark = pytest.mark.timeout(600)
 
 #: The new version is planned, and the old one stopped with a savepoint, before it starts.
 UPGRADED_WITHIN_S = 2 * STARTS_WITHIN_S
@@ -70,6 +71,8 @@ IDLE_TIMEOUT_S = 8.0
 PATIENCE_S = 2.0
 #: The least: announcements speak for readings that come for so long after them.
 MEND_QUIET_S = 10.0
+#: One of what was late before may just have begun; what comes then is for the next one. Each is planned and started.
+RECOMPUTED_WITHIN_S = 2 * STARTS_WITHIN_S
 SEED = int(os.environ.get("PITWALL_TEST_SEED", "1"))
 
 
@@ -355,7 +358,7 @@ def test_late_readings_come_as_a_second_revision_by_themselves_and_all_windows_a
     expected = recomputed(late)
     tail = job.tail("vehicle-metrics")
     found = tail.until(
-        "the late windows", lambda r: {k for k, _ in windows_in(r, "LATE-")} >= set(expected), STARTS_WITHIN_S
+        "the late windows", lambda r: {k for k, _ in windows_in(r, "LATE-")} >= set(expected), RECOMPUTED_WITHIN_S
     )
     assert {(key, window.revision) for key, window in windows_in(found, "LATE-")} == {(key, 2) for key in expected}
     assert job.flink_metric("numLateRecordsDropped") > before
@@ -365,7 +368,7 @@ def test_late_readings_come_as_a_second_revision_by_themselves_and_all_windows_a
         RECORDS_WITHIN_S,
         job.told,
     )
-    code, answer = job.recompute(begin_s, int(time.time()))
+    code, answer = _recomputed(job, begin_s)
     assert code == 0, answer
     spans: object = answer["spans"]
     assert isinstance(spans, list)
@@ -375,6 +378,18 @@ def test_late_readings_come_as_a_second_revision_by_themselves_and_all_windows_a
         assert any(not vehicle_id for vehicle_id, _, _ in windows), "the fleet's are among them"
         late_ones = {window.revision for key, window in windows.items() if key[0] == "LATE-001"}
         assert late_ones <= {2}, "a second recompute of the same readings writes nothing"
+
+
+def _recomputed(job: StreamJob, begin_s: int) -> tuple[int, dict[str, object]]:
+    """By hand, from then to now, once none of the keeper's own is under way."""
+    answers: list[tuple[int, dict[str, object]]] = []
+
+    def not_refused() -> bool:
+        answers.append(job.recompute(begin_s, int(time.time())))
+        return "is under way" not in str(answers[-1][1].get("reason"))
+
+    await_until("no other recompute is under way", not_refused, RECOMPUTED_WITHIN_S, job.told)
+    return answers[-1]
 
 
 def test_a_recompute_that_could_not_be_right_is_refused(job: StreamJob) -> None:
