@@ -173,19 +173,21 @@ async def test_a_vehicle_has_only_so_many_streams(site: Site) -> None:
 
 
 async def test_a_vehicle_that_comes_and_goes_is_turned_away_for_a_while(site: Site) -> None:
-    turned_away = None
+    turned_away, refused = None, 0
     for connect in range(1, 3 * CONNECTS_AT_ONCE):
         async with vehicle(site.home, site.address, connect_count=connect) as restless:
             with suppress(grpc.aio.AioRpcError):  # it may have been turned away before it has said anything
                 await restless.hello()
             await restless.until(lambda it=restless: it.ended or bool(it.of("welcome")), "a word")  # type: ignore[misc]
             if restless.ended:
-                turned_away = restless.error
-                break
+                turned_away, refused = restless.error, refused + 1
+                # A refusal that overtakes the hello: the client's library then knows no reason, and says INTERNAL.
+                if turned_away is None or turned_away.code is not grpc.StatusCode.INTERNAL:
+                    break
     assert turned_away is not None
     assert (turned_away.code, turned_away.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_CONNECTS")
     assert connect > CONNECTS_AT_ONCE
-    assert await site.gateway.metric("pitwall_gateway_streams_refused_total", reason="TOO_MANY_CONNECTS") == 1
+    assert await site.gateway.metric("pitwall_gateway_streams_refused_total", reason="TOO_MANY_CONNECTS") == refused
     async with welcomed(site.home, site.address, OTHER) as bystander:
         await bystander.permitted()
 
