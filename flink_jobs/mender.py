@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import OFFSET_STORED, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from flink_jobs.apart import ApartFailed, ApartTimedOut, run_apart
 from flink_jobs.cluster import Cluster, ClusterUnreachable
@@ -29,7 +29,8 @@ GONE: Final = 65
 RECOMPUTE_TIMEOUT_S: Final = 3_600
 _POLL_S: Final = 0.5
 _ENDS_WITHIN_S: Final = 5
-_PLACE: Final = TopicPartition(LATE_WINDOWS, 0, OFFSET_STORED)
+#: For one answer of Kafka's about where to begin.
+_ASKED_FOR_S: Final = 5
 
 
 class Mender:
@@ -77,17 +78,40 @@ class Mender:
         self._thread.join(_ENDS_WITHIN_S)
 
     def _run(self) -> None:
-        """What Kafka can't do now is tried again by its client."""
-        self._consumer.assign([_PLACE])
+        """What Kafka can't do now is tried again."""
         try:
+            while not self._ended.is_set() and not self.begin():
+                self._ended.wait(_POLL_S)
             while not self._ended.is_set():
                 self.look(self._consumer.poll(_POLL_S), time.monotonic())
         finally:
             self._consumer.close()
 
+    def begin(self) -> bool:
+        """Where the process before had come to. False while Kafka can't tell.
+
+        The client could look that up by itself (OFFSET_STORED), but where it is asked while the topic or the group is
+        just being made, it may never begin to read.
+        """
+        try:
+            topic = self._consumer.list_topics(LATE_WINDOWS, timeout=_ASKED_FOR_S).topics[LATE_WINDOWS]
+            (place,) = self._consumer.committed([TopicPartition(LATE_WINDOWS, 0)], timeout=_ASKED_FOR_S)
+            error = topic.error or place.error
+        except KafkaException as failure:
+            error = failure.args[0]
+        if error is not None:
+            self._log("late windows not read yet", reason=error.str())
+            return False
+        offset = place.offset if place.offset >= 0 else OFFSET_BEGINNING
+        self._consumer.assign([TopicPartition(LATE_WINDOWS, 0, offset)])
+        return True
+
     def look(self, message: Message | None, now_s: float) -> None:
         """Takes up one record, or none; then does what is due."""
-        if message is not None and message.error() is None:
+        error = None if message is None else message.error()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:
+            self._log("late windows not read", reason=error.str())
+        elif error is None and message is not None:
             self._note(message, now_s)
         if spans := self.mending.due(now_s):
             self._mend(spans)

@@ -5,9 +5,10 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
 
 from flink_jobs import mender as module
 from flink_jobs.apart import ApartFailed, ApartTimedOut
@@ -37,11 +38,30 @@ class Record:
 
 @dataclass
 class FakeConsumer:
-    committed: list[int] = field(default_factory=list)
+    commits: list[int] = field(default_factory=list)
+
+    #: What Kafka answers about the topic and about where to begin, one after the other.
+    topic_errors: list[KafkaError | None] = field(default_factory=lambda: [None])
+    places: list[int | KafkaError] = field(default_factory=lambda: [OFFSET_INVALID])
+    assigned: list[int] = field(default_factory=list)
+
+    def list_topics(self, topic: str, timeout: float) -> SimpleNamespace:
+        assert timeout > 0
+        return SimpleNamespace(topics={topic: SimpleNamespace(error=self.topic_errors.pop(0))})
+
+    def committed(self, places: Sequence[TopicPartition], timeout: float) -> list[TopicPartition]:
+        assert timeout > 0
+        answer = self.places.pop(0)
+        if isinstance(answer, KafkaError):
+            raise KafkaException(answer)
+        return [TopicPartition(place.topic, place.partition, answer) for place in places]
+
+    def assign(self, places: Sequence[TopicPartition]) -> None:
+        self.assigned += [place.offset for place in places]
 
     def commit(self, offsets: Sequence[TopicPartition], asynchronous: bool) -> None:
         assert asynchronous is False
-        self.committed += [place.offset for place in offsets]
+        self.commits += [place.offset for place in offsets]
 
 
 @dataclass
@@ -85,24 +105,24 @@ DONE = Recomputed(3, (Span(300, 600),))
 def test_windows_are_recomputed_once_it_is_quiet_and_their_offsets_committed_then() -> None:
     rig = Rig(Recomputes([DONE]))
     rig.announce(300, 4, LONG_AGO)
-    assert (rig.recomputes.asked, rig.consumer.committed) == ([], [4])
+    assert (rig.recomputes.asked, rig.consumer.commits) == ([], [4])
     rig.mender.look(None, LONG_AGO + 10)
     assert rig.recomputes.asked == [[Span(300, 600)]]
-    assert (rig.consumer.committed, rig.mender.mending.windows_mended) == ([4, 5], 3)
+    assert (rig.consumer.commits, rig.mender.mending.windows_mended) == ([4, 5], 3)
 
 
 def test_what_failed_is_not_committed_and_tried_again_by_whoever_comes_next() -> None:
     rig = Rig(Recomputes([ApartFailed(1, "no Kafka"), DONE]))
     rig.announce(300, 4, LONG_AGO)
     rig.mender.look(None, LONG_AGO + 10)
-    assert (rig.consumer.committed, rig.said, rig.mender.mending.failures) == ([4], ["recompute failed"], 1)
+    assert (rig.consumer.commits, rig.said, rig.mender.mending.failures) == ([4], ["recompute failed"], 1)
 
 
 def test_what_is_not_out_yet_is_no_failure() -> None:
     rig = Rig(Recomputes([ApartFailed(NOT_OUT_YET, "not out")]))
     rig.announce(300, 4, LONG_AGO)
     rig.mender.look(None, LONG_AGO + 10)
-    assert (rig.consumer.committed, rig.said, rig.mender.mending.failures) == ([4], ["recompute postponed"], 0)
+    assert (rig.consumer.commits, rig.said, rig.mender.mending.failures) == ([4], ["recompute postponed"], 0)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +160,7 @@ def test_what_is_gone_is_given_up_loudly() -> None:
     rig = Rig(Recomputes([ApartFailed(GONE, "deleted")]))
     rig.announce(300, 4, LONG_AGO)
     rig.mender.look(None, LONG_AGO + 10)
-    assert (rig.consumer.committed, rig.said, rig.mender.mending.windows_given_up) == ([4, 5], ["given up"], 1)
+    assert (rig.consumer.commits, rig.said, rig.mender.mending.windows_given_up) == ([4, 5], ["given up"], 1)
 
 
 @pytest.mark.parametrize("told", [b"", b"7", b"{}", b'{"window_start_s": "x"}', b'{"window_start_s": 7}', b"\xff"])
@@ -149,7 +169,25 @@ def test_what_is_no_announcement_is_told_of_and_passed_over(told: bytes) -> None
     rig.mender.look(Record(told, 4), LONG_AGO)  # type: ignore[arg-type]
     rig.announce(300, 5, LONG_AGO)
     rig.mender.look(None, LONG_AGO + 10)
-    assert (rig.said, rig.consumer.committed[-1]) == (["no late window", "recomputed"], 6)
+    assert (rig.said, rig.consumer.commits[-1]) == (["no late window", "recomputed"], 6)
+
+
+@pytest.mark.parametrize(("place", "begins"), [(OFFSET_INVALID, OFFSET_BEGINNING), (7, 7)])
+def test_it_begins_where_the_one_before_was_once_kafka_can_tell(place: int, begins: int) -> None:
+    made = Rig(Recomputes([DONE]))
+    unknown = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
+    made.consumer.topic_errors = [unknown, None, None]
+    made.consumer.places = [place, KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS), place]
+    assert [made.mender.begin() for _ in range(3)] == [False, False, True]
+    assert made.said == ["late windows not read yet"] * 2
+    assert made.consumer.assigned == [begins]
+
+
+def test_what_kafka_says_instead_of_a_record_is_told_unless_it_is_the_end_of_the_topic() -> None:
+    made = Rig(Recomputes([DONE]))
+    for code in (KafkaError._PARTITION_EOF, KafkaError.TOPIC_AUTHORIZATION_FAILED):
+        made.mender.look(SimpleNamespace(error=lambda code=code: KafkaError(code)), 0.0)  # type: ignore[arg-type]
+    assert made.said == ["late windows not read"]
 
 
 def test_a_mender_that_has_ended_by_itself_ends_its_keeper() -> None:
