@@ -26,10 +26,10 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(420)]
 
 GOOD = [f"GOOD-{number:03d}" for number in range(10)]
 BAD = tuple(f"BAD-{number:03d}" for number in range(20))
-BURSTS, FRAMES = 10_000, 5_000
+BURSTS, FRAMES = 10_000, 3_000
 #: Of all of them together, a second: what they do themselves, and what the gateway has to do for them, leaves processor
 #: time for the others on two cores, so that it is the gateway that is measured and not the lack of cores.
-BURSTS_PER_S, FRAMES_PER_S = 150.0, 100.0
+BURSTS_PER_S, FRAMES_PER_S = 150.0, 60.0
 #: With and without an attack in turns, so that whatever else this machine does is in both, seconds;
 TURN_S = 5.0
 #: and before the first turn: Kafka's JVM compiles what it runs often for half a minute, and acks wait for that.
