@@ -27,13 +27,17 @@ class NotStopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunningJob:
-    """A job as the cluster has it. ``state`` is Flink's word."""
+    """A job as the cluster has it, called "<name> <version>". ``state`` is Flink's word."""
 
     job_id: str
     name: str
     state: str
     tasks_running: int
     tasks_total: int
+
+    @property
+    def version(self) -> str:
+        return self.name.rpartition(" ")[2]
 
     @property
     def active(self) -> bool:

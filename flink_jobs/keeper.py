@@ -103,8 +103,8 @@ def decide(jobs: Iterable[RunningJob], name: str, version: str, watched: Collect
     if active and active[0].name != f"{name} {version}":
         if not watched:
             return Submit(replace=True)
-        there = active[0].name.rpartition(" ")[2]
-        return Wait(f"job {active[0].job_id} of version {there} has replaced {version}: end this process")
+        there = active[0]
+        return Wait(f"job {there.job_id} of version {there.version} has replaced {version}: end this process")
     if active:
         return Watch(active[0])
     for job in ours:

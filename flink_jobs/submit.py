@@ -191,9 +191,9 @@ def _fit(
 
 
 def _check_own(job: RunningJob, known: list[State]) -> None:
-    if not known or known[0].fingerprint != _version(job):
+    if not known or known[0].fingerprint != job.version:
         raise NotCheckpointed(
-            f"job {job.job_id} of version {_version(job)} has made no checkpoint yet, so nobody can tell whether its "
+            f"job {job.job_id} of version {job.version} has made no checkpoint yet, so nobody can tell whether its "
             "state has a place in this version. Nothing was changed. Try again once it runs; where it never does, "
             "cancel it: then what it began with is gone on from"
         )
@@ -210,14 +210,10 @@ def _refuse_unfit(state: State, unfit: Collection[str], without: Collection[str]
         )
 
 
-def _version(job: RunningJob) -> str:
-    return job.name.rpartition(" ")[2]
-
-
 def _stop(cluster: Cluster, job: RunningJob, checkpoint_url: str) -> None:
     """With a savepoint; a job that can't make one is cancelled, and its last checkpoint is what there is."""
     try:
-        cluster.stop(job.job_id, checkpoints.directory(checkpoint_url, _version(job)))
+        cluster.stop(job.job_id, checkpoints.directory(checkpoint_url, job.version))
     except NotStopped:
         cluster.cancel(job.job_id)
 

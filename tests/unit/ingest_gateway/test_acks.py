@@ -164,13 +164,18 @@ def test_a_declared_loss_is_acknowledged_as_a_range() -> None:
     assert ack.ranges == (SequenceRange(1_000, 2_000_000),)
 
 
-def test_old_epochs_are_forgotten_but_never_what_is_in_flight() -> None:
-    tracker = AckTracker()
-    tracker.take(1, 1, 1)
+def many_epochs_pass(tracker: AckTracker) -> None:
+    """From 2 on, with a reading each that is acknowledged."""
     for epoch in range(2, 3 * MAX_EPOCHS_PER_VEHICLE):
         tracker.take(epoch, 1, 1)
         tracker.arrived(epoch, [1])
         acked(tracker)
+
+
+def test_old_epochs_are_forgotten_but_never_what_is_in_flight() -> None:
+    tracker = AckTracker()
+    tracker.take(1, 1, 1)
+    many_epochs_pass(tracker)
     assert tracker.known(1, 1) is Known.IN_FLIGHT
     assert tracker.known(2, 1) is Known.NEW
     assert tracker.known(3 * MAX_EPOCHS_PER_VEHICLE - 1, 1) is Known.DURABLE
@@ -202,10 +207,7 @@ def test_there_is_a_place_for_one_more_epoch_when_all_is_acknowledged_of_another
 def test_an_epoch_is_remembered_while_a_loss_is_under_way() -> None:
     tracker = AckTracker()
     tracker.lose(1, 5, 9)
-    for epoch in range(2, 3 * MAX_EPOCHS_PER_VEHICLE):
-        tracker.take(epoch, 1, 1)
-        tracker.arrived(epoch, [1])
-        acked(tracker)
+    many_epochs_pass(tracker)
     assert tracker.losses_in_flight == 1
     tracker.declared_lost(1, 5, 9)
     assert tracker.losses_in_flight == 0
