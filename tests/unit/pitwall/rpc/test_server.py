@@ -260,6 +260,7 @@ async def test_a_call_whose_path_is_no_text_closes_no_port_for_long_and_no_call_
     server = await rpc.operator_port()
     under_way = asyncio.ensure_future(_get_stop(rpc, _stub_of(rpc, server)))
     await entered.wait()
+    server._opened_s -= 3600  # a busy computer may take longer for one of those to come than this one took
     for times in range(1, MAX_WITHOUT_PORT + 4):
         async with _called(rpc, server.port, "/haul.command.v1.CommandService/\xe7"):
             await _until(lambda: server.reopened >= times)  # noqa: B023
