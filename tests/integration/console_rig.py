@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
+from tests.integration.driving import LOOK_EVERY_S
 from tests.integration.stacks import RunningStack
 from tests.support.operator import PITWALL, Operator
 from tests.support.plant import Plant
@@ -16,6 +17,7 @@ WITHIN_S = 60.0
 
 
 def set_free(operator: Operator) -> None:
+    operator = operator.quick()
     if stops := [stop["stop"]["stopId"] for stop in operator.do("stops")]:
         operator.release(*stops)
     end_s = time.monotonic() + WITHIN_S
@@ -24,6 +26,7 @@ def set_free(operator: Operator) -> None:
         operator.ask("order", "RESUME", *held)
         operator.as_("supervisor").ask("order", "SET_STATUS", *held, "--status", "IDLE")
         operator.ask("order", "START_ROUTE", *held)
+        time.sleep(LOOK_EVERY_S)
 
 
 def is_free(state: dict[str, Any]) -> bool:
@@ -73,5 +76,6 @@ def until(lines: IO[str] | None, wanted: str) -> list[dict[str, Any]]:
 
 def await_status(operator: Operator, stop_id: str, exit_code: int) -> None:
     end_s = time.monotonic() + WITHIN_S
-    while (answer := operator.ask("stop-status", stop_id)).exit_code != exit_code:
+    while (answer := operator.quick().ask("stop-status", stop_id)).exit_code != exit_code:
         assert time.monotonic() < end_s, answer
+        time.sleep(LOOK_EVERY_S)

@@ -9,6 +9,7 @@ from haul.command.v1.command_service_pb2 import OrderTarget, SendOrderRequest
 from haul.command.v1.order_pb2 import Order, StartRoute
 
 from pitwall.ids import uuid7
+from tests.integration.driving import LOOK_EVERY_S
 from tests.integration.stacks import RunningStack, running
 from tests.support.commands import command_service
 from tests.support.operator import Json, Operator
@@ -66,6 +67,7 @@ def await_latched(operator: Operator, vehicle_id: str, stop_id: str, within_s: f
     deadline = time.monotonic() + within_s
     while not _holds(state := operator.motion_state(vehicle_id), stop_id):
         assert time.monotonic() < deadline, f"not latched after {within_s} s: {state}"
+        time.sleep(LOOK_EVERY_S)
 
 
 def _holds(state: Json, stop_id: str) -> bool:

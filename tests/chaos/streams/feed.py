@@ -48,6 +48,7 @@ class Feed(threading.Thread):
         for reading in self._held_back.values():
             self._send(reading)
         assert self._producer.flush(60) == 0
+        self._producer.close()  # else it goes on asking for its server in the tests after this one
 
     def _next(self, vehicle_id: str, turn: int, at_ns: int) -> None:
         """Some are held back until after the vehicle's next one, some come twice."""

@@ -75,7 +75,7 @@ def _await_readings(site: Site, plant: Plant) -> None:
 
 
 def _connected(operator: Operator) -> set[str]:
-    states = operator.do("motion")
+    states = operator.quick().do("motion")
     return {state["vehicleId"] for state in states if state["connectivity"] == "CONNECTIVITY_CONNECTED"}
 
 
