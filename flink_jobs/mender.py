@@ -18,7 +18,7 @@ from flink_jobs.metrics_sql import LONG_WINDOW_S
 from flink_jobs.recompute import Recomputed, cancel
 from flink_jobs.settings import Settings
 from flink_jobs.tables_sql import LATE_WINDOWS
-from flink_jobs.timespans import Span, rfc3339
+from flink_jobs.timespans import Span, merged, rfc3339, starts
 
 #: Exit codes of a recompute: the stream hasn't closed any of it, or another one is under way; and its readings are no
 #: longer in Kafka.
@@ -53,7 +53,8 @@ class Mender:
         """As the keeper has it: each recompute is a process of its own."""
 
         def recompute(spans: Sequence[Span]) -> Recomputed:
-            ends = [each for span in spans for each in ("--from", str(span.begin_s), "--to", str(span.end_s))]
+            over = _over(spans, time.time())
+            ends = [each for span in over for each in ("--from", str(span.begin_s), "--to", str(span.end_s))]
             try:
                 said = json.loads(run_apart(config, ["recompute", *ends], ended, RECOMPUTE_TIMEOUT_S))
             except ApartTimedOut:
@@ -156,6 +157,14 @@ class Mender:
                 self._log("offset not committed", reason=error.args[0].str())
                 return
             self._committed = self.mending.settled
+
+
+def _over(spans: Sequence[Span], now_s: float) -> list[Span]:
+    """What a recompute takes of them: it refuses what isn't over. Raises ApartFailed where nothing is."""
+    over = merged(start_s for start_s in starts(spans) if start_s + LONG_WINDOW_S <= now_s)
+    if not over:
+        raise ApartFailed(NOT_OUT_YET, f"{spans[0]} is not over yet")
+    return over
 
 
 def _cancel(settings: Settings, log: Callable[..., None]) -> None:

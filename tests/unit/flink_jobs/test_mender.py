@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +18,11 @@ from flink_jobs.mender import GONE, NOT_OUT_YET, Mender
 from flink_jobs.mending import Mending
 from flink_jobs.recompute import Recomputed
 from flink_jobs.settings import Settings
-from flink_jobs.timespans import Span
+from flink_jobs.timespans import InvalidSpan, Span, around
+
+#: In the past of every monotonic clock.
+LONG_AGO = -1e6
+DONE = Recomputed(3, (Span(300, 600),))
 
 
 @dataclass
@@ -97,11 +101,6 @@ class Rig:
         self.mender.look(Record(told.encode(), offset), now_s)  # type: ignore[arg-type]
 
 
-#: In the past of every monotonic clock.
-LONG_AGO = -1e6
-DONE = Recomputed(3, (Span(300, 600),))
-
-
 def test_windows_are_recomputed_once_it_is_quiet_and_their_offsets_committed_then() -> None:
     rig = Rig(Recomputes([DONE]))
     rig.announce(300, 4, LONG_AGO)
@@ -123,6 +122,67 @@ def test_what_is_not_out_yet_is_no_failure() -> None:
     rig.announce(300, 4, LONG_AGO)
     rig.mender.look(None, LONG_AGO + 10)
     assert (rig.consumer.commits, rig.said, rig.mender.mending.failures) == ([4], ["recompute postponed"], 0)
+
+
+def of_settings() -> Mender:
+    return Mender.of(Settings("127.0.0.1:1", "/data"), Path("x.toml"), threading.Event(), lambda *_, **__: None)
+
+
+@pytest.mark.parametrize(
+    ("now_s", "words"),
+    [
+        pytest.param(1_200, ["--from", "300", "--to", "1200"], id="all are over"),
+        pytest.param(1_199, ["--from", "300", "--to", "900"], id="the last one is under way"),
+        pytest.param(600, ["--from", "300", "--to", "600"], id="the first one has just ended"),
+    ],
+)
+def test_a_recompute_is_asked_for_windows_that_are_over(
+    monkeypatch: pytest.MonkeyPatch, now_s: float, words: list[str]
+) -> None:
+    asked: list[list[str]] = []
+
+    def run_apart(_: Path, arguments: list[str], *__: object) -> str:
+        asked.append(arguments)
+        return json.dumps(asdict(DONE))
+
+    monkeypatch.setattr(module, "run_apart", run_apart)
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: now_s))
+    assert of_settings()._recompute([Span(300, 1_200)]) == DONE
+    assert asked == [["recompute", *words]]
+
+
+def test_windows_that_are_under_way_are_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: 599.0))
+    with pytest.raises(ApartFailed, match=r"1970-01-01T00:05:00Z.*not over") as raised:
+        of_settings()._recompute([Span(300, 1_200)])
+    assert raised.value.code == NOT_OUT_YET
+
+
+def test_a_vehicle_that_is_always_late_by_minutes_holds_no_window_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a window that is under way is announced too, mostly, when a recompute is due."""
+    now_s, late_s, begin_s = 0.0, 120, 1_764_504_040
+
+    def run_apart(_: Path, arguments: list[str], *__: object) -> str:
+        nonlocal now_s
+        try:
+            pairs = zip(arguments[2::4], arguments[4::4], strict=True)
+            spans = [around(begin, end, begin_s + now_s) for begin, end in pairs]
+        except InvalidSpan as error:
+            raise ApartFailed(2, str(error)) from error
+        now_s += 15
+        return json.dumps(asdict(Recomputed(1, tuple(spans))))
+
+    clock = SimpleNamespace(time=lambda: begin_s + now_s, monotonic=lambda: now_s)
+    monkeypatch.setattr(module, "run_apart", run_apart)
+    monkeypatch.setattr(module, "time", clock)
+    rig = Rig(Recomputes([DONE]))
+    rig.mender._recompute, rig.mender.mending = of_settings()._recompute, Mending(60, 600)
+    offset, most_waiting = 0, 0
+    while now_s < 6 * 3_600:
+        rig.announce(int(begin_s + now_s - late_s) // 300 * 300, offset, now_s)
+        most_waiting = max(most_waiting, len(rig.mender.mending._pending))
+        offset, now_s = offset + 1, now_s + 10
+    assert (rig.mender.mending.failures, most_waiting) == (0, 4)
 
 
 @pytest.mark.parametrize(
