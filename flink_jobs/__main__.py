@@ -77,6 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(json.dumps(asdict(recompute(settings, _spans(vars(parsed)), log))))
         else:
             keep(settings, parsed.config)
+    except HistoryGone as error:
+        log("given up", reason=str(error), since_s=error.since_s)
+        return EXITS[HistoryGone]
     except tuple(EXITS) as error:
         log("given up", reason=str(error))
         return EXITS[type(error)]

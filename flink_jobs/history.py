@@ -27,7 +27,11 @@ class HistoryUnreachable(Exception):
 
 
 class HistoryGone(Exception):
-    """Readings of the range are no longer in the topic; says since when they are."""
+    """Readings of the range are no longer in the topic. since_s: of none that begins before, in seconds since 1970."""
+
+    def __init__(self, since_s: int) -> None:
+        super().__init__(f"{TELEMETRY} holds only what was written since {rfc3339(since_s)}; begin later")
+        self.since_s = since_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ class History:
             low, high = self._range(TELEMETRY, partition)
             first = next(self._read(TELEMETRY, {partition: low}), None) if 0 < low < high else None
             if first is not None and (written_s := first.timestamp()[1] // 1000) > begin_s:
-                raise HistoryGone(f"{TELEMETRY} holds only what was written since {rfc3339(written_s)}; begin later")
+                raise HistoryGone(written_s)
 
     def is_out(self, end_s: int) -> bool:
         """Whether windows that end by then are out, and committed: a window of the fleet that ends no earlier is."""

@@ -13,7 +13,7 @@ from flink_jobs.apart import ApartFailed, ApartTimedOut, run_apart
 from flink_jobs.cluster import Cluster, ClusterUnreachable
 from flink_jobs.history import consumer
 from flink_jobs.keeper import GaveUp
-from flink_jobs.mending import Mending
+from flink_jobs.mending import MOST_PENDING, Mending
 from flink_jobs.metrics_sql import LONG_WINDOW_S
 from flink_jobs.recompute import Recomputed, cancel
 from flink_jobs.settings import Settings
@@ -122,9 +122,11 @@ class Mender:
         offset = message.offset() or 0
         try:
             told = json.loads(message.value() or b"")
-            self.mending.announced(int(told["window_start_s"]), offset, now_s)
-        except (ValueError, TypeError, KeyError) as error:
+            given_up = self.mending.announced(int(told["window_start_s"]), offset, now_s)
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             self._log("no late window", topic=LATE_WINDOWS, offset=offset, reason=repr(error))
+        else:
+            self._say_given_up(given_up, f"{MOST_PENDING} newer ones wait")
 
     def _mend(self, spans: Sequence[Span]) -> None:
         began_s, mending = time.monotonic(), self.mending
@@ -138,14 +140,21 @@ class Mender:
 
     def _fail(self, failure: ApartFailed) -> None:
         if failure.code == GONE:
-            start_s = self.mending.give_up_oldest()
-            self._log("given up", window=f"{rfc3339(start_s)}, {LONG_WINDOW_S} s", reason=str(failure))
+            since_s = int(json.loads(failure.last_line)["since_s"])
+            self._say_given_up(self.mending.give_up(since_s), str(failure))
         elif failure.code == NOT_OUT_YET:
             self.mending.postponed(time.monotonic())
             self._log("recompute postponed", reason=str(failure))
         else:
             self.mending.failed(time.monotonic())
             self._log("recompute failed", reason=str(failure))
+
+    def _say_given_up(self, starts_s: Sequence[int], reason: str) -> None:
+        if starts_s:
+            first, last = rfc3339(min(starts_s)), rfc3339(max(starts_s))
+            self._log(
+                "windows given up", windows=len(starts_s), length_s=LONG_WINDOW_S, first=first, last=last, reason=reason
+            )
 
     def _commit(self) -> None:
         if self.mending.settled not in (0, self._committed):

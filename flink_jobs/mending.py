@@ -22,6 +22,10 @@ FIRST_RETRY_S: Final = 10.0
 LAST_RETRY_S: Final = 600.0
 #: Of one recompute, unless one has failed.
 MOST_WINDOWS: Final = MOST_SPAN_S // LONG_WINDOW_S
+#: Windows that wait: those of 20 days, and Kafka holds readings for 14. A wrong clock can name any since 1970.
+MOST_PENDING: Final = 20 * MOST_WINDOWS
+#: In the year 9999.
+_LAST_START_S: Final = 253_402_300_500
 
 
 @dataclass(slots=True)
@@ -54,13 +58,17 @@ class Mending:
         if not ANNOUNCED_AGAIN_S <= self.quiet_s <= self.longest_s:
             raise ValueError(f"quiet_s {self.quiet_s:g} must be at least {ANNOUNCED_AGAIN_S}, and at most longest_s")
 
-    def announced(self, start_s: int, offset: int, now_s: float) -> None:
-        """A long window that is out, or will be, lacks readings. Raises ValueError where none begins there."""
+    def announced(self, start_s: int, offset: int, now_s: float) -> list[int]:
+        """A long window that is out, or will be, lacks readings. Raises ValueError where none begins there.
+
+        Returns which is given up for it, where too many wait: the oldest, whose readings are gone first.
+        """
         self._next_offset = offset + 1
-        if start_s < 0 or start_s % LONG_WINDOW_S:
+        if not 0 <= start_s <= _LAST_START_S or start_s % LONG_WINDOW_S:
             raise ValueError(f"no window of {LONG_WINDOW_S} s begins at {start_s}")
         self.announcements += 1
         self._pending.setdefault(start_s, _Announced(offset, now_s, now_s)).last_s = now_s
+        return self.give_up(0) if len(self._pending) > MOST_PENDING else []
 
     def due(self, now_s: float) -> list[Span]:
         """What to recompute now; empty while it is better to wait."""
@@ -97,12 +105,13 @@ class Mending:
         self._failures_in_a_row += 1
         self._most_windows = max(1, min(self._most_windows, len(self._pending)) // 2)
 
-    def give_up_oldest(self) -> int:
-        """Its readings are gone. Returns where it began."""
-        oldest = min(self._pending)
-        del self._pending[oldest]
-        self.windows_given_up += 1
-        return oldest
+    def give_up(self, since_s: int) -> list[int]:
+        """The readings of the oldest are gone, and of all that begin before ``since_s``. Returns where they began."""
+        gone = [start_s for start_s in self._pending if start_s < since_s] or [min(self._pending)]
+        for start_s in gone:
+            del self._pending[start_s]
+        self.windows_given_up += len(gone)
+        return gone
 
     def _take_more(self) -> None:
         self._most_windows = min(2 * self._most_windows, MOST_WINDOWS)

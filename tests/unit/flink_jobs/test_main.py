@@ -140,6 +140,18 @@ def test_a_recompute_of_no_span_is_wrong_usage(
     assert reason in json.loads(capsys.readouterr().out)["reason"]
 
 
+def test_a_recompute_says_since_when_readings_are_there(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def recompute(*_: object) -> None:
+        raise HistoryGone(900)
+
+    monkeypatch.setattr(program, "recompute", recompute)
+    assert program.main(["--config", str(config), "recompute", "--from", "0", "--to", "300"]) == mender.GONE
+    said = json.loads(capsys.readouterr().out)
+    assert (said["since_s"], "since 1970-01-01T00:15:00Z" in said["reason"]) == (900, True)
+
+
 def test_it_imports_nothing_but_the_standard_library_the_domain_and_kafkas_client(config: Path) -> None:
     """As in its own environment: no site-packages. PyFlink is imported when a job is submitted, not before."""
     client = "class Any(types.ModuleType):\n  def __getattr__(self, name): return type(name, (), {'__init__': print})\n"

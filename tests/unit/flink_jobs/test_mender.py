@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
 
 from flink_jobs import mender as module
+from flink_jobs import mending
 from flink_jobs.apart import ApartFailed, ApartTimedOut
 from flink_jobs.cluster import Cluster, ClusterUnreachable
 from flink_jobs.keeper import GaveUp
@@ -216,14 +217,38 @@ def test_one_that_takes_too_long_is_cancelled_on_the_cluster_too(
     assert said == (["recompute not cancelled"] if away and cancelled else [])
 
 
-def test_what_is_gone_is_given_up_loudly() -> None:
-    rig = Rig(Recomputes([ApartFailed(GONE, "deleted")]))
-    rig.announce(300, 4, LONG_AGO)
+def test_what_is_gone_is_given_up_at_once_and_loudly() -> None:
+    rig = Rig(Recomputes([ApartFailed(GONE, said='{"reason": "deleted", "since_s": 700}'), DONE]))
+    for offset, start_s in enumerate((300, 600, 900), 4):
+        rig.announce(start_s, offset, LONG_AGO)
     rig.mender.look(None, LONG_AGO + 10)
-    assert (rig.consumer.commits, rig.said, rig.mender.mending.windows_given_up) == ([4, 5], ["given up"], 1)
+    assert (rig.consumer.commits, rig.said, rig.mender.mending.windows_given_up) == ([4, 6], ["windows given up"], 2)
+    rig.mender.look(None, LONG_AGO + 10)
+    assert rig.recomputes.asked[1:] == [[Span(900, 1_200)]]
 
 
-@pytest.mark.parametrize("told", [b"", b"7", b"{}", b'{"window_start_s": "x"}', b'{"window_start_s": 7}', b"\xff"])
+def test_more_windows_than_are_kept_are_given_up_loudly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mending, "MOST_PENDING", 2)
+    rig = Rig(Recomputes([DONE]))
+    for offset, start_s in enumerate((600, 300, 900), 4):
+        rig.announce(start_s, offset, LONG_AGO)
+    assert (rig.said, rig.mender.mending.windows_given_up) == (["windows given up"], 1)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        b"",
+        b"7",
+        b"{}",
+        b'{"window_start_s": "x"}',
+        b'{"window_start_s": 7}',
+        b"\xff",
+        b'{"window_start_s": 3e300}',
+        b'{"window_start_s": Infinity}',
+        pytest.param(b"[" * 100_000, id="deep"),
+    ],
+)
 def test_what_is_no_announcement_is_told_of_and_passed_over(told: bytes) -> None:
     rig = Rig(Recomputes([DONE]))
     rig.mender.look(Record(told, 4), LONG_AGO)  # type: ignore[arg-type]

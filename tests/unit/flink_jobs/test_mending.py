@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flink_jobs.late_sql import ANNOUNCED_AGAIN_S
-from flink_jobs.mending import FIRST_RETRY_S, LAST_RETRY_S, MOST_WINDOWS, Mending
+from flink_jobs.mending import FIRST_RETRY_S, LAST_RETRY_S, MOST_PENDING, MOST_WINDOWS, Mending
 from flink_jobs.timespans import Span, starts
 
 QUIET_S, LONGEST_S = 60.0, 600.0
@@ -122,11 +122,21 @@ def test_after_enough_that_ended_well_a_recompute_is_as_long_as_ever() -> None:
     assert under_way.due(300) == [Span(0, MOST_WINDOWS * 300)]
 
 
-def test_windows_whose_readings_are_gone_are_given_up_one_by_one() -> None:
-    under_way = mending((B, 0, 0), (A, 1, 0))
-    assert (under_way.give_up_oldest(), under_way.due(100)) == (A, [Span(B, B + 300)])
-    assert (under_way.give_up_oldest(), under_way.due(100), under_way.settled) == (B, [], 2)
-    assert under_way.windows_given_up == 2
+def test_windows_whose_readings_are_gone_are_given_up_all_at_once() -> None:
+    under_way = mending((B, 0, 0), (A, 1, 0), (C, 2, 0))
+    assert sorted(under_way.give_up(B + 1)) == [A, B]
+    assert (under_way.due(100), under_way.settled) == ([Span(C, C + 300)], 2)
+    assert under_way.give_up(0) == [C], "one at least"
+    assert (under_way.due(100), under_way.settled, under_way.windows_given_up) == ([], 3, 3)
+
+
+def test_so_many_windows_wait_and_no_more() -> None:
+    under_way = mending(*((n * 300, n, 0.0) for n in range(1, MOST_PENDING + 1)))
+    assert under_way.windows_given_up == 0
+    assert under_way.announced(0, 9_000, 0.0) == [0], "older than all that wait"
+    assert under_way.announced(9_000_000, 9_001, 0.0) == [300]
+    assert under_way.announced(9_000_000, 9_002, 0.0) == []
+    assert (len(under_way._pending), under_way.windows_given_up) == (MOST_PENDING, 2)
 
 
 def test_a_recompute_is_bounded_and_begins_with_the_oldest() -> None:
@@ -134,7 +144,7 @@ def test_a_recompute_is_bounded_and_begins_with_the_oldest() -> None:
     assert under_way.due(100) == [Span(0, MOST_WINDOWS * 300)]
 
 
-@pytest.mark.parametrize("start_s", [-300, 1, 301])
+@pytest.mark.parametrize("start_s", [-300, 1, 301, 253_402_300_800])
 def test_what_is_no_window_is_refused_and_settled(start_s: int) -> None:
     under_way = mending()
     with pytest.raises(ValueError, match="no window"):
