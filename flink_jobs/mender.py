@@ -1,6 +1,7 @@
 """The keeper's other half: reads which windows lack late readings, and has them recomputed."""
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -31,6 +32,9 @@ _POLL_S: Final = 0.5
 _ENDS_WITHIN_S: Final = 5
 #: For one answer of Kafka's about where to begin.
 _ASKED_FOR_S: Final = 5
+#: Kafka forgets the offset of such a reader 7 days after it was committed (offsets.retention.minutes). Then all that
+#: late-windows holds would be mended again.
+_COMMITTED_AGAIN_S: Final = 24 * 3_600
 
 
 class Mender:
@@ -45,7 +49,7 @@ class Mender:
         ended: threading.Event,
     ) -> None:
         self._consumer, self.mending, self._recompute, self._log = consumer, mending, recompute, log
-        self._ended, self._committed = ended, -1
+        self._ended, self._committed, self._committed_s = ended, -1, -math.inf
         self._thread = threading.Thread(target=self._run, name="mender", daemon=True)
 
     @classmethod
@@ -103,6 +107,8 @@ class Mender:
         if error is not None:
             self._log("late windows not read yet", reason=error.str())
             return False
+        if place.offset >= 0:
+            self.mending.begins(place.offset)
         offset = place.offset if place.offset >= 0 else OFFSET_BEGINNING
         self._consumer.assign([TopicPartition(LATE_WINDOWS, 0, offset)])
         return True
@@ -116,7 +122,7 @@ class Mender:
             self._note(message, now_s)
         if spans := self.mending.due(now_s):
             self._mend(spans)
-        self._commit()
+        self._commit(now_s)
 
     def _note(self, message: Message, now_s: float) -> None:
         offset = message.offset() or 0
@@ -156,16 +162,18 @@ class Mender:
                 "windows given up", windows=len(starts_s), length_s=LONG_WINDOW_S, first=first, last=last, reason=reason
             )
 
-    def _commit(self) -> None:
-        if self.mending.settled not in (0, self._committed):
-            place = TopicPartition(LATE_WINDOWS, 0, self.mending.settled)
-            try:
-                self._consumer.commit(offsets=[place], asynchronous=False)
-            except KafkaException as error:
-                # After a restart those are mended once more, which writes nothing.
-                self._log("offset not committed", reason=error.args[0].str())
-                return
-            self._committed = self.mending.settled
+    def _commit(self, now_s: float) -> None:
+        settled = self.mending.settled
+        is_fresh = settled == self._committed and now_s < self._committed_s + _COMMITTED_AGAIN_S
+        if settled == 0 or is_fresh:
+            return
+        try:
+            self._consumer.commit(offsets=[TopicPartition(LATE_WINDOWS, 0, settled)], asynchronous=False)
+        except KafkaException as error:
+            # After a restart those are mended once more, which writes nothing.
+            self._log("offset not committed", reason=error.args[0].str())
+        else:
+            self._committed, self._committed_s = settled, now_s
 
 
 def _over(spans: Sequence[Span], now_s: float) -> list[Span]:

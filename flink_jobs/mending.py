@@ -58,6 +58,10 @@ class Mending:
         if not ANNOUNCED_AGAIN_S <= self.quiet_s <= self.longest_s:
             raise ValueError(f"quiet_s {self.quiet_s:g} must be at least {ANNOUNCED_AGAIN_S}, and at most longest_s")
 
+    def begins(self, offset: int) -> None:
+        """All before it is mended."""
+        self._next_offset = offset
+
     def announced(self, start_s: int, offset: int, now_s: float) -> list[int]:
         """A long window that is out, or will be, lacks readings. Raises ValueError where none begins there.
 

@@ -268,6 +268,22 @@ def test_it_begins_where_the_one_before_was_once_kafka_can_tell(place: int, begi
     assert made.consumer.assigned == [begins]
 
 
+def test_kafka_is_told_once_a_day_where_it_has_come_to_though_nothing_was_late() -> None:
+    rig = Rig(Recomputes([DONE]))
+    rig.consumer.places = [7]
+    assert rig.mender.begin()
+    for hour in range(50):
+        rig.mender.look(None, LONG_AGO + hour * 3_600)
+    assert rig.consumer.commits == [7, 7, 7]
+
+
+def test_a_place_that_nobody_has_committed_is_not_committed_either() -> None:
+    rig = Rig(Recomputes([DONE]))
+    assert rig.mender.begin()
+    rig.mender.look(None, LONG_AGO)
+    assert rig.consumer.commits == []
+
+
 def test_what_kafka_says_instead_of_a_record_is_told_unless_it_is_the_end_of_the_topic() -> None:
     made = Rig(Recomputes([DONE]))
     for code in (KafkaError._PARTITION_EOF, KafkaError.TOPIC_AUTHORIZATION_FAILED):
