@@ -122,15 +122,25 @@ def test_a_text_of_any_length_can_be_kept() -> None:
         pytest.param(59_999, 59_999, True, id="time has come to its end"),
         pytest.param(59_998, 59_999, False, id="time is a moment short of its end"),
         pytest.param(-35_000, -1_000, True, id="over before the start, and after a gap time comes anew from before"),
-        pytest.param(-700_000, -599_000, True, id="over almost the longest gap before the start"),
+        pytest.param(-1_080_000, -840_000, True, id="over before a gap of 9 minutes up to the start"),
+        pytest.param(-1_205_000, -1_204_000, True, id="as far behind as it can be"),
         pytest.param(-35_000, 1_000, False, id="open at the start"),
-        pytest.param(-700_000, -601_000, False, id="of a recording, in which there is no gap"),
+        pytest.param(-1_300_000, -1_261_000, False, id="of a recording, in which there is no gap"),
     ],
 )
 def test_a_window_may_be_out_by_the_time_or_by_what_the_windows_know_of_before_a_restart(
     watermark: int | None, closes: int, may_be: bool
 ) -> None:
     assert called([f"out|{watermark}|{closes}"]) == [str(may_be).lower()]
+
+
+def test_after_the_longest_gap_all_that_was_over_before_it_may_be_out() -> None:
+    """Windows know of the time until the gap began; the task that starts after it begins as far before that again."""
+    gap_ms, patience = 599_000, "patience|0|-599000|-599000"
+    come_ms = 1_000 * int(called([patience])[0])
+    assert come_ms == -2 * gap_ms
+    unknown = range(come_ms + 1_000, -gap_ms, 10_000)
+    assert set(called(f"out|{come_ms}|{closes_ms}" for closes_ms in unknown)) == {"true"}
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ import org.apache.flink.table.functions.ScalarFunction;
  * Whether the window that closes then may be out, so that what comes now is too late for it.
  *
  * <p>Windows know how far time had come before a restart: that is in their state. A task that starts doesn't, and time
- * comes to it anew from readings: after a gap up to LONGEST_GAP_MS behind what windows know, and for as long as Patience
- * has it. So what closed within that time before the start counts as out from the start on.
+ * comes to it anew from readings. The first may be LONGEST_GAP_MS old, and Patience then has time stay behind it by as
+ * much again. So what closed within LONGEST_BEHIND_MS before the start counts as out from the start on.
  */
 public final class MayBeOut extends ScalarFunction {
     private static final long serialVersionUID = 1;
+    /** Older first readings come after no gap, as Patience has it. The minute is for what it has them out of order. */
+    static final long LONGEST_BEHIND_MS = 2 * Patience.LONGEST_GAP_MS + 60_000;
 
     private transient long startedMs;
 
@@ -37,6 +39,6 @@ public final class MayBeOut extends ScalarFunction {
         }
         var beforeStartMs = startedMs - closes.getMillisecond();
         return watermark.getMillisecond() >= closes.getMillisecond()
-                || (beforeStartMs >= 0 && beforeStartMs <= Patience.LONGEST_GAP_MS);
+                || (beforeStartMs >= 0 && beforeStartMs <= LONGEST_BEHIND_MS);
     }
 }
