@@ -135,7 +135,7 @@ ROWS: Final = (
                 (
                     ("sum by (topic) (increase(pitwall_fleet_records_poison_total[5m]))", "unreadable {{topic}}"),
                     (
-                        "sum(increase(flink_taskmanager_job_task_operator_deserializer_undecodable[5m]))",
+                        'sum(increase(flink_taskmanager_job_task_operator_deserializer_undecodable{job_name!~".+recompute.batch"}[5m]))',
                         "unreadable reading",
                     ),
                     ("sum(increase(flink_taskmanager_job_task_operator_numLateRecordsDropped[5m]))", "too late"),
