@@ -68,6 +68,8 @@ class StreamJob:
     keeper: subprocess.Popen[bytes]
     #: Of the keeper, beside ours.
     environment: Mapping[str, str]
+    #: Where the keeper's version is.
+    code: Path = CHECKOUT
     _tails: dict[str, "Tail"] = field(default_factory=dict)
     _registered: int = 0
 
@@ -181,6 +183,7 @@ class StreamJob:
         if self.keeper.poll() is None:
             self.keeper.terminate()
             assert self.keeper.wait(20) == 0
+        self.code = code
         self.keeper = _start_keeper(self.config, self.stack.places.logs / KEEPER_LOG, code, self.environment)
 
     def run_by_hand(self, code: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -296,6 +299,7 @@ def kept(
     finally:
         for tail in job._tails.values():
             tail.close()
+        producer.close()
         job.keeper.terminate()
         assert job.keeper.wait(20) == 0
 

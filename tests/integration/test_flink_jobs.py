@@ -225,24 +225,39 @@ def test_bad_records_about_the_registry_and_the_link_are_kept_and_tombstones_are
         {"bootstrap.servers": job.bootstrap, "message.max.bytes": 2 * len(large), "compression.type": "lz4"}
     )
     packed.produce(REGISTRY.name, large, b"BAD-1")
+    packed.produce(REGISTRY.name, large, b"K" * 200_000)
     assert packed.flush(30) == 0
+    packed.close()
+    nobodys = reading("L" * 350_000, 1, WINDOWS_BEGIN_S, {"speed_kph": 99.0}).SerializeToString()
+    job.send_raw(b"L" * 350_000, nobodys)
     for change in changes:
         job.send_raw(b"BAD-1", change, topic=STATUS_CHANGE)
     job.register([])
     letters = job.tail("dead-letter-topic").until(
-        "all bad records", lambda r: len(_letters(r, REGISTRY)) >= 4 and len(_letters(r, STATUS_CHANGE)) >= 3
+        "all bad records",
+        lambda r: len(_letters(r, REGISTRY)) >= 5 and len(_letters(r, STATUS_CHANGE)) >= 3 and len(_letters(r)) == 1,
     )
-    assert _letters(letters, REGISTRY) == [(value, b"BAD-1") for value in (*entries, large[:900_000])]
+    *of_one, of_nobody = _letters(letters, REGISTRY)
+    assert of_one == [(value, b"BAD-1") for value in (*entries, large[:900_000])]
+    assert of_nobody == (large[:900_000], None)
+    assert _letters(letters) == [(nobodys, None)]
     said = [str(dict(letter.headers() or [])["dl_message"]) for letter in letters]
-    assert len([words for words in said if "; the first 900000 of 3000000 bytes" in words]) == 1
+    assert len([words for words in said if "; the first 900000 of 3000000 bytes" in words]) == 2
     assert _letters(letters, STATUS_CHANGE) == [(value or b"", b"BAD-1") for value in changes]
     assert job.failures() == []
 
 
-def _letters(records: list[Message], topic: Topic) -> list[tuple[bytes, bytes | None]]:
-    """Value and key of those from a topic of one partition."""
-    found = [r for r in records if f"'{topic.name}:0:" in str(dict(r.headers() or [])["dl_where"])]
+def _letters(records: list[Message], topic: Topic | None = None) -> list[tuple[bytes, bytes | None]]:
+    """Value and key of those from a topic of one partition, or of the readings that belong to nobody."""
+    if topic is None:
+        found = [r for r in records if len(r.value() or b"") > 300_000 and "'vehicle-telemetry:" in _where(r)]
+    else:
+        found = [r for r in records if f"'{topic.name}:0:" in _where(r)]
     return [(r.value() or b"", r.key()) for r in found]
+
+
+def _where(letter: Message) -> str:
+    return str(dict(letter.headers() or [])["dl_where"])
 
 
 def test_after_a_killed_job_manager_alerts_and_windows_go_on_where_they_were(job: StreamJob) -> None:
@@ -440,7 +455,7 @@ def test_state_that_has_no_place_any_more_is_named_and_goes_only_when_people_say
     job.await_checkpoint()
     assert leaves_it_alone()
     assert job.version() not in ("", older)
-    back = job.run_by_hand(CHECKOUT, "upgrade", *losing)
+    back = job.run_by_hand(job.code, "upgrade", *losing)
     assert back.returncode == 0, back.stdout + back.stderr
     job.await_running()
     assert job.version() == older

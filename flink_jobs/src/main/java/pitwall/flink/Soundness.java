@@ -8,10 +8,18 @@ import org.apache.flink.table.types.logical.LogicalTypeFamily;
 import org.apache.flink.table.types.logical.LogicalTypeRoot;
 import org.apache.flink.table.types.logical.RowType;
 
-/** What SQL takes for granted: required fields are there and not empty, numbers are finite, times fit into nanoseconds since 1970. */
+/**
+ * What SQL takes for granted: required fields are there, not empty and not too long, numbers are finite, times fit into
+ * nanoseconds since 1970.
+ */
 final class Soundness implements Serializable {
     private static final long serialVersionUID = 1;
     private static final int NONE = -1;
+    /**
+     * Of a required text. What is written has it up to four times, as key, header and id; four that a broker doesn't take
+     * end the job again and again. The gateways let 63 characters through.
+     */
+    private static final int MOST_CHARACTERS = 1_000;
     private static final long LAST_SECOND = Long.MAX_VALUE / 1_000_000_000 - 1;
 
     private final String[] columns;
@@ -48,8 +56,13 @@ final class Soundness implements Serializable {
         return null;
     }
 
-    /** The first field whose value no arithmetic can use; null where there is none. */
+    /** The first field whose value nothing can be done with; null where there is none. */
     String impossible(RowData row) {
+        for (int column : required) {
+            if (isText[column] && row.getString(column).toString().length() > MOST_CHARACTERS) {
+                return columns[column];
+            }
+        }
         for (int column : numbers) {
             if (!row.isNullAt(column) && !Double.isFinite(row.getDouble(column))) {
                 return columns[column];
