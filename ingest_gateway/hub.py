@@ -119,7 +119,7 @@ class Hub:
         # A writer that is woken for nothing costs as much as the frame did.
         if session.lanes.waiting(now.boottime_s, self.permit_every_s):
             self.wake(session)
-        elif session.lanes.permit_rides:
+        if session.lanes.permit_rides:  # also beside a stop set, on which none rides
             self._riders[session.session_id] = session
 
     def close(self, session: Session, close: Close) -> None:

@@ -617,6 +617,22 @@ def test_a_permit_waits_for_an_ack_to_ride_on_and_no_longer_than_two_turns(site:
     assert vehicle.woken == woken
 
 
+def test_a_permit_that_a_stop_set_has_left_behind_waits_no_longer_than_others(site: Site) -> None:
+    site.push(1, stop("s"))
+    vehicle = site.vehicle().say_hello()
+    vehicle.write_all()
+    vehicle.say(numbered([1]))
+    site.push(1, release("r", "s"))
+    vehicle.beat(5)
+    (frame,) = vehicle.write_all()
+    assert frame.WhichOneof("body") == "stop_set"
+    woken = vehicle.woken
+    site.hub.end_rides()
+    site.hub.end_rides()
+    assert vehicle.woken == woken + 1
+    assert permit_of(vehicle.write_all()).heartbeat_number == 5
+
+
 def test_a_vehicle_that_is_released_is_told_at_once_whatever_is_on_its_way_to_kafka(site: Site) -> None:
     vehicle = site.vehicle().say_hello().say(status(latched=["now"]))
     vehicle.write_all()
