@@ -60,8 +60,11 @@ MAX_BATCH_BYTES: Final = 768 * 1024
 HISTORY_SHARE: Final = 0.5
 #: Ranges of readings that were given up, kept until the gateway has them.
 MAX_LOST_RANGES: Final = 1_000
-#: Of these, told and not acknowledged; a gateway declines more at a time.
-MAX_LOST_UNDER_WAY: Final = 10
+#: Of these, told and not acknowledged; a gateway declines more than it can remember, and each may be of another boot.
+MAX_LOST_UNDER_WAY: Final = 3
+#: Boot epochs of history on its way without an ack: an agent that was started often has some with few readings each. A
+#: gateway takes nothing of one more than it can remember, and asks the vehicle to wait, with its live readings too.
+MAX_EPOCHS_UNDER_WAY: Final = 4
 
 #: Readings of all vehicles of the process that are in memory because the disk takes none; the oldest go first.
 MAX_UNSAVED_READINGS: Final = 20_000

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from edge_agent.limits import HISTORY_SHARE, LIVE_READINGS, MAX_UNACKED_READINGS
+from edge_agent.limits import HISTORY_SHARE, LIVE_READINGS, MAX_EPOCHS_UNDER_WAY, MAX_UNACKED_READINGS
 from pitwall.domain.sequence import RangeSet, SequenceRange
 
 
@@ -91,6 +91,10 @@ class _Epochs:
     @property
     def count(self) -> int:
         return sum(found.count for found in self._sets.values())
+
+    def takes(self, boot_epoch: int) -> bool:
+        """Without becoming more epochs than may be under way."""
+        return boot_epoch in self._sets or len(self._sets) < MAX_EPOCHS_UNDER_WAY
 
 
 class _Queue:
@@ -268,7 +272,11 @@ class Shipment:
         return max(1, int(min(limits.max_unacked, MAX_UNACKED_READINGS) * HISTORY_SHARE))
 
     def _history_room(self, limits: BatchLimits) -> int:
-        """0 while it would be less than half of what could go: acks come a few at a time, and small batches cost."""
+        """0 while it would be less than half of what could go: acks come a few at a time, and small batches cost. And
+        while acks of enough earlier boots are awaited.
+        """
+        if not self._history_sent.takes(self._fetched.readings[0].boot_epoch):
+            return 0
         share = self._history_share(limits)
         room = min(self._room(limits), share - self._history_sent.count)
         worth = min(len(self._fetched), limits.max_readings, share)

@@ -68,7 +68,10 @@ def test_losses_side_by_side_are_one_while_nobody_was_told() -> None:
     reports = Reports()
     for loss in (lost(1, 3), lost(4, 4), lost(6, 6), lost(7, 7, "TOO_OLD"), lost(8, 8, "TOO_OLD", epoch=8)):
         reports.lose(loss)
-    assert told(reports) == [lost(1, 4), lost(6, 6), lost(7, 7, "TOO_OLD"), lost(8, 8, "TOO_OLD", epoch=8)]
+    found = told(reports)
+    reports.lost_known(7, [SequenceRange(1, 4)])
+    found += told(reports)
+    assert found == [lost(1, 4), lost(6, 6), lost(7, 7, "TOO_OLD"), lost(8, 8, "TOO_OLD", epoch=8)]
 
 
 def test_a_loss_that_was_told_does_not_grow_in_secret() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from edge_agent.limits import LIVE_READINGS
+from edge_agent.limits import LIVE_READINGS, MAX_EPOCHS_UNDER_WAY
 from edge_agent.shipment import Batch, BatchLimits, Shipment, Stored, Wanted
 from pitwall.domain.sequence import SequenceRange
 from tests.support.machines import as_test
@@ -55,6 +55,23 @@ def test_a_batch_is_of_one_epoch() -> None:
     shipment = filled(1, 2)
     shipment.add(stored(1, epoch=8))
     assert [(b.boot_epoch, sequences(b)) for b in everything(shipment)] == [(7, [1, 2]), (8, [1])]
+
+
+def test_history_of_so_many_boots_is_under_way_and_of_the_next_one_when_all_of_one_is_acknowledged() -> None:
+    shipment = Shipment()
+    for epoch in range(1, MAX_EPOCHS_UNDER_WAY + 2):
+        shipment.on_disk(epoch, 1, 2)
+    sent: list[Batch] = []
+    while shipment.has_history and len(sent) < MAX_EPOCHS_UNDER_WAY:
+        fetch(shipment)
+        sent += everything(shipment)
+    assert [batch.boot_epoch for batch in sent] == list(range(1, MAX_EPOCHS_UNDER_WAY + 1))
+    fetch(shipment)
+    assert everything(shipment) == []
+    shipment.gone(2, [SequenceRange(1, 1)])
+    assert everything(shipment) == []
+    shipment.gone(2, [SequenceRange(2, 2)])
+    assert [batch.boot_epoch for batch in everything(shipment)] == [MAX_EPOCHS_UNDER_WAY + 1]
 
 
 @pytest.mark.parametrize("unacked", [1, 19, 20])
