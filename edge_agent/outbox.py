@@ -81,17 +81,19 @@ class _Going(NamedTuple):
 class Outbox:
     """Every method blocks on the disk and may raise sqlite3.Error.
 
-    After one, `rollback` or `abandon` it: then nothing has changed.
+    After one, `rollback` or `abandon` it: then nothing has changed. `clock`: of this process, where it has opened the
+    file before.
     """
 
-    def __init__(self, path: Path, bounds: Bounds, now: Moment) -> None:
+    def __init__(self, path: Path, bounds: Bounds, now: Moment, clock: AgeClock | None = None) -> None:
         self._bounds = bounds
         self._connection, _ = open_database(path, _SCHEMA, layout=LAYOUT)
         self._streams: dict[tuple[str, int], _Stream] = {}
         self.rows = self.bytes = 0
         try:
             self._read_in()
-            self._clock = AgeClock(last_mark(self._connection), now, bounds.max_age_s / 2)
+            mark = last_mark(self._connection)
+            self.clock = clock or AgeClock(mark, now, bounds.max_age_s / 2)
         except sqlite3.Error:
             self._connection.close()
             raise
@@ -145,7 +147,7 @@ class Outbox:
             packed = stream.packing.pack(stored.sequence, stored.content)
             added = self._connection.execute(
                 "INSERT OR IGNORE INTO reading (stream, sequence, wall_s, packed) VALUES (?, ?, ?, ?)",
-                (stream.number, stored.sequence, self._clock.at(new.made_s), packed),
+                (stream.number, stored.sequence, self.clock.at(new.made_s), packed),
             ).rowcount
             self.rows += added
             self.bytes += added * (len(packed) + ROW_OVERHEAD_BYTES)
@@ -169,13 +171,13 @@ class Outbox:
             for one in losses:
                 number = self._stream(vehicle_id, one.boot_epoch).number
                 self._delete(number, one.range.first, one.range.last)
-                self._losses.add(number, one, self._clock.at(now_s))
+                self._losses.add(number, one, self.clock.at(now_s))
 
     def evict(self, now: Moment) -> dict[str, list[Lost]]:
         """Gives up the oldest while there is too much or it is too old. Returns what was lost, by vehicle."""
         lost: dict[str, list[Lost]] = {}
-        keep_mark(self._connection, self._clock, now)
-        now_s = self._clock.at(now.s)
+        keep_mark(self._connection, self.clock, now)
+        now_s = self.clock.at(now.s)
         limit = now_s - self._bounds.max_age_s
         while self.rows and (going := self._oldest(limit)):
             for vehicle_id, losses in self._give_up(going, now_s).items():

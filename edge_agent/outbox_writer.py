@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+from edge_agent.age import AgeClock
 from edge_agent.limits import MAX_UNSAVED_READINGS, OUTBOX_QUEUE, OUTBOX_RETRY_S
 from edge_agent.moment import Moment
 from edge_agent.outbox import Bounds, NewReading, Outbox
@@ -34,6 +35,7 @@ class OutboxWriter:
     def __init__(self, path: Path, bounds: Bounds, log: ReadingsLog, tell: Callable[[Outcome], None]) -> None:
         self._path, self._bounds, self._log, self._tell = path, bounds, log, tell
         self._outbox: Outbox | None = None
+        self._clock: AgeClock | None = None
         self._unsaved = Unsaved()
         self._problem = ""
         self._retry_s = 0.0
@@ -154,7 +156,8 @@ class OutboxWriter:
     def _open(self) -> None:
         self._outbox = None
         try:
-            self._outbox = Outbox(self._path, self._bounds, Moment.now())
+            self._outbox = Outbox(self._path, self._bounds, Moment.now(), self._clock)
+            self._clock = self._outbox.clock
         except sqlite3.Error as error:
             self._note(error)
             if is_damage(error):

@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from queue import Queue
 
@@ -11,6 +12,7 @@ import pytest
 from haul.telemetry.v1.telemetry_pb2 import Reading
 
 from edge_agent import outbox_writer
+from edge_agent.moment import Moment
 from edge_agent.outbox import Bounds, NewReading, Outbox
 from edge_agent.outbox_commands import Command, Fetch, Lose, Outcome, Remove
 from edge_agent.outbox_writer import OutboxWriter
@@ -43,6 +45,18 @@ def found(outcome: Outcome) -> list[int] | None:
     """By the one fetch in it."""
     ((_, readings),) = outcome.fetched
     return None if readings is None else [stored.sequence for stored in readings]
+
+
+class Clock:
+    """Both clocks of the computer, in place of Moment."""
+
+    def __init__(self) -> None:
+        self._began = Moment.now()
+        self.ran_s = self.set_by_s = 0.0
+
+    def now(self) -> Moment:
+        wall = self._began.wall + timedelta(seconds=self.ran_s + self.set_by_s)
+        return Moment(self._began.s + self.ran_s, wall)
 
 
 class Bench:
@@ -183,6 +197,24 @@ def test_when_the_disk_takes_them_again_they_are_written_and_acks_are_not_forgot
     (outcome,) = bench.run(new(5))
     assert bench.on_disk() == [2, 4, 5]
     assert (outcome.problem, outcome.unsaved) == ("", 0)
+
+
+def test_a_clock_that_is_set_while_the_disk_fails_ages_nothing(
+    bench: Bench, disk_fails: Callable[[sqlite3.Error | None], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is opened anew then, but the process has been there all the time."""
+    clock = Clock()
+    monkeypatch.setattr(outbox_writer, "Moment", clock)
+    bench.run(new(1))
+    clock.ran_s += 0.6 * ROOMY.max_age_s
+    bench.run(new(2))
+    disk_fails(sqlite3.OperationalError("disk I/O error"))
+    clock.set_by_s += 2 * ROOMY.max_age_s
+    bench.run(new(3))
+    disk_fails(None)
+    (outcome,) = bench.run(new(4))
+    assert (outcome.problem, outcome.lost) == ("", {})
+    assert bench.on_disk() == [1, 2, 3, 4]
 
 
 def test_memory_is_bounded_and_what_falls_out_is_declared(
