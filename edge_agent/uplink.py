@@ -131,7 +131,8 @@ class Session:
                 self._widen(frame.reading_ack)
                 return [ack_from_frame(frame.reading_ack)]
             case "throttle":
-                self._throttled_until_s = now_s + wire.to_seconds(frame.throttle.retry_delay)
+                until_s = now_s + wire.to_seconds(frame.throttle.retry_delay)
+                self._throttled_until_s = max(until_s, self._throttled_until_s or until_s)
             case "drain":
                 # In the first half of the delay, spread, so that a fleet doesn't move at one moment; readings go
                 # on until shortly before, so that none is in flight at both gateways.

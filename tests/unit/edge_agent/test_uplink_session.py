@@ -346,6 +346,16 @@ def test_a_throttle_holds_readings_back_and_then_offers_again_what_has_no_ack() 
     assert [r.sequence for r in frame.reading_batch.readings] == [1, 2]
 
 
+def test_of_two_throttles_the_one_that_lasts_longer_counts() -> None:
+    """A gateway whose Kafka takes no more asks for a second; for what was under way then it may ask for less."""
+    bench = opened()
+    bench.session.receive(link.ConnectResponse(throttle=link.Throttle(retry_delay=duration(1))), T0)
+    bench.session.receive(link.ConnectResponse(throttle=link.Throttle(retry_delay=duration(0.1))), T0 + 0.01)
+    bench.shipment.add(reading(1))
+    assert bench.bodies(T0 + 0.99) == []
+    assert bench.bodies(T0 + 1) == ["reading_batch"]
+
+
 def test_a_loss_without_an_ack_is_told_again_after_a_throttle() -> None:
     bench = opened()
     bench.reports.lose(Lost(EPOCH, SequenceRange(1, 3), "OUTBOX_FULL"))
