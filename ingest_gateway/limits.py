@@ -78,6 +78,8 @@ MAX_REJECTIONS_PER_ACK: Final = 200
 #: Ranges in one ack.
 MAX_RANGES_PER_ACK: Final = 500
 
+#: Characters of the reason that a vehicle gives for a loss; the rest is cut off. Kafka takes no record of any size.
+MAX_REASON_CHARACTERS: Final = 64
 #: Declared losses of one vehicle on their way to Kafka; one more is declined, and said again later. An agent has no
 #: more under way.
 MAX_LOSSES_IN_FLIGHT: Final = 10

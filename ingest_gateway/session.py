@@ -43,6 +43,7 @@ from ingest_gateway.limits import (
     MAX_BATCH_BYTES,
     MAX_HELD_S,
     MAX_READINGS_PER_BATCH,
+    MAX_REASON_CHARACTERS,
     silent_after_s,
 )
 from ingest_gateway.moment import Moment
@@ -319,7 +320,10 @@ class Session:
         if known is Known.DURABLE:
             self.record.acks.again(lost.boot_epoch, first, last)
             return []
-        return [Lost(lost.boot_epoch, first, last, lost.reason[:64], lost.SerializeToString())]
+        reason = lost.reason[:MAX_REASON_CHARACTERS]
+        record = pb.LostRange(boot_epoch=lost.boot_epoch, range=lost.range, reason=reason)
+        record.range.DiscardUnknownFields()
+        return [Lost(lost.boot_epoch, first, last, reason, record.SerializeToString())]
 
     def _lost(self, reason: str, now: Moment) -> list[Effect]:
         change = self._presence.lose(self._heard.wall_ns, now.wall_ns, reason)

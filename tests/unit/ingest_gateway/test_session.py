@@ -367,6 +367,17 @@ def test_a_declared_loss_is_passed_on_with_its_bytes() -> None:
     assert lost.record == frame.lost_range.SerializeToString()
 
 
+def test_whatever_a_vehicle_says_with_a_loss_its_record_is_small_enough_for_kafka() -> None:
+    """One that Kafka refuses would be said again every second, and readings would wait for that each time."""
+    frame = lost_range(5, 9)
+    frame.lost_range.reason = "X" * 2_000_000
+    frame.lost_range.MergeFromString(pb.LostRange.FromString(b"\xa2\x06\x90\x4e" + b"y" * 10_000).SerializeToString())
+    lost = only(open_session().feed(frame, at(1)), Lost)
+    assert len(lost.record) < 200
+    kept = pb.LostRange.FromString(lost.record)
+    assert (kept.boot_epoch, kept.range, kept.reason) == (EPOCH, frame.lost_range.range, "X" * 64)
+
+
 def test_a_loss_that_is_not_taken_is_asked_for_again_and_ends_no_stream() -> None:
     session = new_session(has_room=False)
     session.feed(hello(), at(0))
