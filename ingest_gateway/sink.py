@@ -176,11 +176,14 @@ class Sink:
     def _ask_again(self, failed: Iterable[Delivery[Ticket]]) -> None:
         """Once there is a producer again that takes what is offered."""
         assert self._listener is not None, "listen() comes first"
+        reasons: dict[str, str] = {}  # each vehicle once: of a broken producer all that it held comes at a time
         for ticket, error, _ in failed:
             if isinstance(ticket, StatusTicket):
                 self._listener.status_settled(ticket.vehicle_id, delivered=False)
-            elif error is not None:
-                self._listener.offer_again(ticket.record.vehicle_id, error.name())
+            elif error is not None and ticket.record.vehicle_id not in reasons:
+                reasons[ticket.record.vehicle_id] = error.name()
+        for vehicle_id, reason in reasons.items():
+            self._listener.offer_again(vehicle_id, reason)
 
     def _renew_if_broken(self) -> None:
         """A producer with a fatal error delivers nothing any more; what it holds comes back as failed."""

@@ -166,6 +166,13 @@ def test_one_that_is_refused_for_good_is_unknown_again_and_asked_for(rig: Rig) -
     assert len(rig.bridges) == 1
 
 
+def test_a_vehicle_of_which_many_fail_together_is_asked_once(rig: Rig) -> None:
+    rig.take(1.0, 1.0, 1.0)
+    rig.bridge.report(PURGED, PURGED, REFUSED)
+    assert rig.listener.again == [(VEHICLE, "_PURGE_QUEUE")]
+    assert rig.record.acks.in_flight == 0
+
+
 def test_a_broken_producer_is_made_anew_once_and_the_old_ones_records_are_asked_for(rig: Rig) -> None:
     rig.take(1.0, 1.0)
     first = rig.bridge
