@@ -37,6 +37,9 @@ Headers = Sequence[tuple[str, bytes]]
 
 #: How long one poll waits for reports: how long close() may have to wait for the thread.
 POLL_S: Final = 0.1
+#: Reports that are told of in one go; the rest of a poll's comes in the next turns of the loop. A producer that breaks
+#: gives back all that it holds at once, and the loop has permits to write meanwhile.
+REPORTS_AT_ONCE: Final = 5_000
 #: How long close() waits for the reports of what it has purged; they are local.
 PURGE_S: Final = 2.0
 #: librdkafka chooses the partition by the key.
@@ -104,7 +107,8 @@ class NoRoom(Exception):
 class DeliveryBridge(Generic[_Token]):
     """Use it from one event loop. `on_delivered` gets every token back exactly once, in the loop, in lists.
 
-    A thread of its own polls librdkafka, and wakes the loop once per poll with all the reports of that poll.
+    A thread of its own polls librdkafka, and wakes the loop once per poll with all the reports of that poll, of which
+    REPORTS_AT_ONCE at most are told in one turn.
     """
 
     def __init__(
@@ -125,6 +129,9 @@ class DeliveryBridge(Generic[_Token]):
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._loop = asyncio.get_running_loop()
         self._reports: list[_Report[_Token]] = []  # the polling thread's alone
+        self._put_off = 0  # lists of reports that wait for their turn
+        self._all_told = asyncio.Event()
+        self._all_told.set()
         self._close_by_s: float | None = None
         self._broken = False
         self._thread = threading.Thread(target=self._run, name="kafka-poll", daemon=True)
@@ -239,6 +246,7 @@ class DeliveryBridge(Generic[_Token]):
             self._close_by_s = monotonic_s() + timeout_s
             self._wake(everybody=True)
         await asyncio.to_thread(self._thread.join)
+        await self._all_told.wait()
 
     def _run(self) -> None:
         try:
@@ -276,6 +284,11 @@ class DeliveryBridge(Generic[_Token]):
         self._deliver([])
 
     def _deliver(self, reports: list[_Report[_Token]]) -> None:
+        if len(reports) > REPORTS_AT_ONCE:
+            self._put_off += 1
+            self._all_told.clear()
+            self._loop.call_soon(self._deliver_rest, reports[REPORTS_AT_ONCE:])
+            del reports[REPORTS_AT_ONCE:]
         self._in_flight -= len(reports)
         self._progress_s = monotonic_s()
         if self._watch.trouble is not None and any(map(_has_arrived, reports)):
@@ -284,6 +297,14 @@ class DeliveryBridge(Generic[_Token]):
             self._on_delivered(_told(reports))
         finally:
             self._wake()
+
+    def _deliver_rest(self, reports: list[_Report[_Token]]) -> None:
+        try:
+            self._deliver(reports)
+        finally:
+            self._put_off -= 1
+            if not self._put_off:
+                self._all_told.set()
 
     def _wake(self, *, everybody: bool = False) -> None:
         promised = 0

@@ -130,6 +130,30 @@ async def test_reports_of_one_poll_come_back_as_one_list(rig: Rig) -> None:
     assert len(rig.lists) == 1
 
 
+async def test_of_many_reports_so_many_are_told_in_one_turn_of_the_loop_and_all_before_it_is_closed(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka, "REPORTS_AT_ONCE", 2)
+    rig.bridge._max_in_flight = 7
+    rig.produce(*"abcdefg")
+    turns: list[int] = []
+
+    async def others() -> None:
+        while len(rig.lists) < 3:
+            turns.append(len(rig.lists))
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    rig.producer.report(0, 1, 2, 3, 4)
+    await asyncio.wait_for(task, 5)
+    assert [len(told) for told in rig.lists] == [2, 2, 1]
+    assert {1, 2} <= set(turns), "others had their turn in between"
+    rig.produce(*"hij")
+    await rig.bridge.close(0)
+    assert [len(told) for told in rig.lists] == [2, 2, 1, 2, 2, 1]
+    assert rig.bridge.in_flight == 0
+
+
 async def test_a_refused_record_is_an_error_for_its_own_token_alone(rig: Rig) -> None:
     rig.produce("a", "b", "c")
     rig.producer.report(1, error=REFUSED)
