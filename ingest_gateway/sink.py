@@ -124,9 +124,10 @@ class Sink:
         return self._produce(STATUS_CHANGE.name, change.vehicle_id, change.SerializeToString(), ticket, headers)
 
     async def close(self, timeout_s: float) -> None:
-        """Waits for what is in flight; the rest is never acknowledged."""
-        for bridge in (*self._retired, self._bridge):
-            await bridge.close(timeout_s)
+        """Waits for what is in flight; the rest is never acknowledged, and nothing of a broken producer is."""
+        for bridge in self._retired:
+            await bridge.close(0)
+        await self._bridge.close(timeout_s)
 
     def _produce(self, topic: str, key: str, value: bytes, ticket: Ticket, headers: list[tuple[str, bytes]]) -> bool:
         try:

@@ -40,7 +40,7 @@ POLL_S: Final = 0.1
 #: Reports that are told of in one go; the rest of a poll's comes in the next turns of the loop. A producer that breaks
 #: gives back all that it holds at once, and the loop has permits to write meanwhile.
 REPORTS_AT_ONCE: Final = 5_000
-#: How long close() waits for the reports of what it has purged; they are local.
+#: How long close() waits for the reports of what is purged; they are local.
 PURGE_S: Final = 2.0
 #: librdkafka chooses the partition by the key.
 _ANY_PARTITION: Final = -1
@@ -256,13 +256,20 @@ class DeliveryBridge(Generic[_Token]):
                 self._poll(POLL_S)
             self._producer.purge()
             purged_by_s = monotonic_s() + PURGE_S
-            while len(self._producer) and monotonic_s() < purged_by_s:
+            while len(self._producer) and self._may_wait(purged_by_s):
                 self._poll(POLL_S)
         except RuntimeError as error:  # the loop was closed before this bridge
             _log.warning("kafka's thread ends: %s", error)
         finally:
             # The last reference: librdkafka's own threads are joined here and not in the loop.
             del self._producer
+
+    def _may_wait(self, purged_by_s: float) -> bool:
+        """For the reports of what is purged. Of a bridge that is broken and not closed they are needed, and nobody
+        waits: the library purges what is in flight when the thread of its broker gets to it.
+        """
+        close_by_s = self._close_by_s
+        return close_by_s is None or monotonic_s() < max(purged_by_s, close_by_s)
 
     def _poll(self, timeout_s: float) -> None:
         try:
