@@ -6,7 +6,8 @@ import pytest
 
 from ingest_gateway.effects import Close, Code
 from ingest_gateway.limits import ANSWERS_ALL_OF, PERMIT_RIDES_S
-from tests.unit.ingest_gateway.builders import EPOCH, numbered, status
+from pitwall.domain.stop_set import VehicleScope
+from tests.unit.ingest_gateway.builders import EPOCH, numbered, release, status, stop
 from tests.unit.ingest_gateway.site import Site, Vehicle
 
 GONE = Close(Code.OK, "STREAM_ENDED", "it has gone")
@@ -20,7 +21,7 @@ class Driven:
 
     def __init__(self, site: Site, chance: Random, vehicle_id: str) -> None:
         self._site, self._chance, self._vehicle_id = site, chance, vehicle_id
-        self._connects = self._sequence = 0
+        self._connects = self._sequence = self._stops = 0
         self._in_flight: list[int] = []
         self._connect()
 
@@ -46,8 +47,11 @@ class Driven:
 
     def step(self) -> None:
         does = self._chance.choices(
-            (self._beats_once, self._reads, self._arrives, self._fails, self._says, self._goes, self.write_if_woken),
-            (30, 20, 4, 2, 4, 1, 20),
+            (
+                *(self._beats_once, self._reads, self._arrives, self._fails, self._says, self._goes),
+                *(self._is_stopped_or_released, self.write_if_woken),
+            ),
+            (30, 20, 4, 2, 4, 1, 4, 20),
         )[0]
         does()
         every_s = self._site.hub.permit_every_s
@@ -81,6 +85,14 @@ class Driven:
         self.vehicle.say(status(latched=["s"] if self._latched else []))
         if released and self._beats:
             assert self.vehicle.woken > woken, "a release waits for nothing"
+
+    def _is_stopped_or_released(self) -> None:
+        name = f"{self._vehicle_id}-{self._stops // 2}"
+        self._site.push(
+            1,
+            release(f"r-{name}", name) if self._stops % 2 else stop(name, VehicleScope(frozenset({self._vehicle_id}))),
+        )
+        self._stops += 1
 
     def _goes(self) -> None:
         self._site.hub.close(self.vehicle.session, GONE)
