@@ -113,7 +113,7 @@ def keep(settings: Settings, config: Path) -> None:
     cluster = Cluster(settings.flink_address)
     keeper = Keeper(cluster, settings.name, fingerprint(settings), submit_apart, log)
 
-    mender = Mender.of(settings, config, ended, log)
+    mender = Mender.of(settings, config, ended, log, lambda: keeper.trouble is None)
 
     def status() -> Status:
         done = (keeper.submissions, keeper.failed_submissions)

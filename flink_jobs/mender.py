@@ -38,7 +38,10 @@ _COMMITTED_AGAIN_S: Final = 24 * 3_600
 
 
 class Mender:
-    """``recompute`` raises ApartFailed. Offsets are committed once what they announce is mended."""
+    """``recompute`` raises ApartFailed. Offsets are committed once what they announce is mended.
+
+    ``job_runs``: whether the job of this version does. A recompute beside another version's would write by other rules.
+    """
 
     def __init__(
         self,
@@ -47,13 +50,22 @@ class Mender:
         recompute: Callable[[Sequence[Span]], Recomputed],
         log: Callable[..., None],
         ended: threading.Event,
+        job_runs: Callable[[], bool],
     ) -> None:
         self._consumer, self.mending, self._recompute, self._log = consumer, mending, recompute, log
+        self._job_runs = job_runs
         self._ended, self._committed, self._committed_s = ended, -1, -math.inf
         self._thread = threading.Thread(target=self._run, name="mender", daemon=True)
 
     @classmethod
-    def of(cls, settings: Settings, config: Path, ended: threading.Event, log: Callable[..., None]) -> "Mender":
+    def of(
+        cls,
+        settings: Settings,
+        config: Path,
+        ended: threading.Event,
+        log: Callable[..., None],
+        job_runs: Callable[[], bool],
+    ) -> "Mender":
         """As the keeper has it: each recompute is a process of its own."""
 
         def recompute(spans: Sequence[Span]) -> Recomputed:
@@ -68,7 +80,7 @@ class Mender:
 
         mending = Mending(settings.mend_quiet_s, settings.mend_longest_s)
         group = f"{settings.name}-mender"
-        return cls(consumer(settings.kafka_bootstrap, group), mending, recompute, log, ended)
+        return cls(consumer(settings.kafka_bootstrap, group), mending, recompute, log, ended, job_runs)
 
     def start(self) -> None:
         """In a thread of its own, until the keeper's end: a recompute takes minutes."""
@@ -114,12 +126,14 @@ class Mender:
         return True
 
     def look(self, message: Message | None, now_s: float) -> None:
-        """Takes up one record, or none; then does what is due."""
+        """Takes up one record, or none; then does what is due, if the job runs."""
         error = None if message is None else message.error()
         if error is not None and error.code() != KafkaError._PARTITION_EOF:
             self._log("late windows not read", reason=error.str())
         elif error is None and message is not None:
             self._note(message, now_s)
+        if not self._job_runs():
+            return
         if spans := self.mending.due(now_s):
             self._mend(spans)
         self._commit(now_s)

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -90,12 +90,20 @@ class Rig:
     consumer: FakeConsumer = field(default_factory=FakeConsumer)
     said: list[str] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
+    job_runs: bool = True
 
     def __post_init__(self) -> None:
         def log(event: str, **_: object) -> None:
             self.said.append(event)
 
-        self.mender = Mender(self.consumer, Mending(10, 100), self.recomputes, log, self.ended)  # type: ignore[arg-type]
+        self.mender = Mender(
+            self.consumer,  # type: ignore[arg-type]
+            Mending(10, 100),
+            self.recomputes,
+            log,
+            self.ended,
+            lambda: self.job_runs,
+        )
 
     def announce(self, start_s: int, offset: int, now_s: float) -> None:
         told = json.dumps({"vehicle_id": "T-1", "window_start_s": start_s, "window_length_s": 300})
@@ -109,6 +117,16 @@ def test_windows_are_recomputed_once_it_is_quiet_and_their_offsets_committed_the
     rig.mender.look(None, LONG_AGO + 10)
     assert rig.recomputes.asked == [[Span(300, 600)]]
     assert (rig.consumer.commits, rig.mender.mending.windows_mended) == ([4, 5], 3)
+
+
+def test_beside_another_version_nothing_is_mended_and_nothing_is_forgotten() -> None:
+    rig = Rig(Recomputes([DONE]), job_runs=False)
+    rig.announce(300, 4, LONG_AGO)
+    rig.mender.look(None, LONG_AGO + 10)
+    assert (rig.recomputes.asked, rig.consumer.commits) == ([], [])
+    rig.job_runs = True
+    rig.mender.look(None, LONG_AGO + 10)
+    assert (rig.recomputes.asked, rig.consumer.commits) == ([[Span(300, 600)]], [5])
 
 
 def test_what_failed_is_not_committed_and_tried_again_by_whoever_comes_next() -> None:
@@ -125,8 +143,8 @@ def test_what_is_not_out_yet_is_no_failure() -> None:
     assert (rig.consumer.commits, rig.said, rig.mender.mending.failures) == ([4], ["recompute postponed"], 0)
 
 
-def of_settings() -> Mender:
-    return Mender.of(Settings("127.0.0.1:1", "/data"), Path("x.toml"), threading.Event(), lambda *_, **__: None)
+def of_settings(log: Callable[..., None] = lambda *_, **__: None) -> Mender:
+    return Mender.of(Settings("127.0.0.1:1", "/data"), Path("x.toml"), threading.Event(), log, lambda: True)
 
 
 @pytest.mark.parametrize(
@@ -208,9 +226,7 @@ def test_one_that_takes_too_long_is_cancelled_on_the_cluster_too(
     monkeypatch.setattr(module, "run_apart", run_apart)
     monkeypatch.setattr(module, "cancel", cancel)
     said: list[str] = []
-    mender = Mender.of(
-        Settings("127.0.0.1:1", "/data"), Path("x.toml"), threading.Event(), lambda event, **_: said.append(event)
-    )
+    mender = of_settings(lambda event, **_: said.append(event))
     with pytest.raises(ApartFailed) as raised:
         mender._recompute([Span(300, 600)])
     assert (raised.value, asked) == (failure, cancelled)
