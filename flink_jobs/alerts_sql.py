@@ -98,7 +98,9 @@ WHERE novelty = 2 AND boot_epoch = newest_boot"""
 
 
 def _observations(rules: Sequence[Rule]) -> str:
-    """A registry entry is for both lanes, news of the link are never history."""
+    """A registry entry is for both lanes, news of the link are never history. is_reading: NULL where the registry has
+    forgotten the vehicle.
+    """
     names = quantities(rules)
     no_values = [f"{_nothing('DOUBLE')} AS `{name}`" for name in names]
     return f"""CREATE TEMPORARY VIEW observations AS
@@ -119,10 +121,12 @@ UNION ALL
 def _entries(no_values: Sequence[str], *, backfilled: str) -> str:
     no_place = [f"{_nothing('BIGINT')} AS {name}" for name in ("boot_epoch", "`sequence`", "event_ns")]
     told = f"CAST(ROW(`model`, `rated_payload_tons`, `max_payload_tons`, `max_speed_kph`, `zone`) AS {_TOLD})"
-    return f"""SELECT vehicle_id, {backfilled}, {", ".join(no_place)}, arrival, FALSE,
+    is_reading = "CASE WHEN vehicle_id IS NOT NULL THEN FALSE END"
+    return f"""SELECT COALESCE(vehicle_id, DECODE(record_key, 'UTF-8')), {backfilled}, {", ".join(no_place)}, arrival,
+  {is_reading},
   {lines([*no_values, _nothing("BOOLEAN"), told])}
 FROM registry
-WHERE undecodable IS NULL"""
+WHERE undecodable IS NULL AND (vehicle_id IS NOT NULL OR record_key IS NOT NULL)"""
 
 
 def _situations(rules: Sequence[Rule]) -> str:
@@ -141,7 +145,7 @@ FROM (
   SELECT *, registered(told) OVER ({_LANE}) AS entry, rates({", ".join(rates)}) OVER ({_LANE}) AS changes
   FROM observations
 )
-WHERE told IS NULL"""
+WHERE told IS NULL OR is_reading IS NULL"""
 
 
 def _levels(rules: Sequence[Rule]) -> str:

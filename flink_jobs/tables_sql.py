@@ -129,7 +129,7 @@ def status_changes(kafka: Kafka) -> str:
 def registry(kafka: Kafka) -> str:
     """vehicle-registry, from its beginning whenever there is no state: it is compacted, so that is each one's entry.
 
-    A record without a value, of a vehicle that was taken out, is skipped.
+    A record without a value, of a vehicle that was taken out, is a row with nothing but its key.
     """
     return _table(
         "registry",
@@ -146,7 +146,7 @@ def registry(kafka: Kafka) -> str:
             "`arrival` AS PROCTIME()",
         ),
         _source(kafka, REGISTRY, "haul.fleet.v1.RegistryEntry", REGISTRY_REQUIRED)
-        | {"scan.startup.mode": "earliest-offset", "value.salvaging-protobuf.skip-tombstones": "true"},
+        | {"scan.startup.mode": "earliest-offset", "value.salvaging-protobuf.take-tombstones": "true"},
     )
 
 

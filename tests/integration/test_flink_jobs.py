@@ -184,6 +184,24 @@ def test_an_absurd_value_raises_as_any_other(job: StreamJob) -> None:
     assert (alert.state, alert.value) == (RAISED, 1e300)
 
 
+def test_a_vehicle_that_was_deleted_and_is_back_raises_anew(job: StreamJob) -> None:
+    fast_and_heavy = {"speed_kph": 70.0, "payload_tons": 150.0}
+    job.register([RegistryEntry(vehicle_id="BACK-001", rated_payload_tons=100)])
+    job.send(reading("BACK-001", 1, BEGIN_S + 180, fast_and_heavy))
+    job.flush()
+    tail = job.tail("vehicle-alerts")
+    tail.until("both alerts", lambda r: len(alerts_of(r, "BACK-001")) >= 2)
+    job.send_raw(b"BACK-001", None, topic=REGISTRY)
+    job.register([])
+    for sequence, fields in enumerate((fast_and_heavy, {"speed_kph": 10.0}), 2):
+        job.send(reading("BACK-001", sequence, BEGIN_S + 120 + 60 * sequence, fields))
+    job.flush()
+    records = tail.until("it is cleared", lambda r: any(a.state == CLEARED for a in alerts_of(r, "BACK-001")))
+    steps = [(a.rule, a.state, raised_by(a)) for a in alerts_of(records, "BACK-001")]
+    assert sorted(steps[:2]) == [("HIGH_SPEED", RAISED, 1), ("PAYLOAD_OVERLOAD", RAISED, 1)]
+    assert steps[2:] == [("HIGH_SPEED", RAISED, 2), ("HIGH_SPEED", CLEARED, 2)]
+
+
 def test_windows_are_exact_beside_repeats_silence_an_empty_partition_and_a_thousand_bad_records(job: StreamJob) -> None:
     assert job.flink_metric("deserializer_undecodable") == 0
     readings, bad = fleet(1, WINDOWS_BEGIN_S, 620, FIRST_BOOT), poison(2, 1_000)

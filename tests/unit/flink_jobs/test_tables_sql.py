@@ -100,9 +100,9 @@ def test_what_else_is_read_has_fields_of_its_record(made: str, record: Descripto
 def test_the_registry_is_read_from_its_beginning_and_its_tombstones_are_no_bad_records() -> None:
     made = tables_sql.registry(KAFKA)
     assert "'scan.startup.mode' = 'earliest-offset'" in made
-    assert "'value.salvaging-protobuf.skip-tombstones' = 'true'" in made
+    assert "'value.salvaging-protobuf.take-tombstones' = 'true'" in made
     others = (tables_sql.readings(KAFKA, QUANTITIES), tables_sql.status_changes(KAFKA))
-    assert all("skip-tombstones" not in other for other in others)
+    assert all("take-tombstones" not in other for other in others)
 
 
 @pytest.mark.parametrize("made", [tables_sql.alerts(KAFKA), tables_sql.dead_letters(KAFKA)])

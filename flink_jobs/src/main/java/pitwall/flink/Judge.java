@@ -33,7 +33,8 @@ public final class Judge extends AggregateFunction<Row[], Verdicts> {
 
     /**
      * `text`: see Rules, the same at every call. `isReading`: the observation is one and moves time on; others, as news
-     * of the link, have levels of their own and leave those of readings alone.
+     * of the link, have levels of their own and leave those of readings alone. Null: the registry has forgotten the vehicle,
+     * and so does this; whoever shows its alerts closes them by the same news.
      */
     public void accumulate(
             Verdicts verdicts,
@@ -45,6 +46,12 @@ public final class Judge extends AggregateFunction<Row[], Verdicts> {
             Integer... levels) {
         verdicts.steps = null;
         arrange(verdicts, text);
+        if (isReading == null) {
+            for (var verdict : verdicts.inOrder) {
+                verdict.forget();
+            }
+            return;
+        }
         long sinceLastNs = 0;
         if (isReading) {
             sinceLastNs = verdicts.latestNs == Verdicts.NEVER ? 0 : Math.max(eventNs - verdicts.latestNs, 0);

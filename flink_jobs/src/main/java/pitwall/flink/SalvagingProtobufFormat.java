@@ -21,15 +21,15 @@ import org.apache.flink.table.types.logical.RowType;
 /**
  * Flink's protobuf format for reading, but no record fails the job or is skipped: what can't be decoded, or isn't sound
  * (see Soundness), becomes a row in which the column `undecodable` holds its bytes and the reason, and nothing else.
- * A record without a value is one of those too, unless `skip-tombstones` is set.
+ * A record without a value is one of those too, unless `take-tombstones` is set: then it is a row of nothing.
  */
 public final class SalvagingProtobufFormat implements DeserializationFormatFactory {
     private static final ConfigOption<List<String>> REQUIRED_FIELDS =
             ConfigOptions.key("required-fields").stringType().asList().noDefaultValue();
     private static final ConfigOption<String> TIME_FIELD =
             ConfigOptions.key("time-field").stringType().noDefaultValue();
-    private static final ConfigOption<Boolean> SKIP_TOMBSTONES =
-            ConfigOptions.key("skip-tombstones").booleanType().defaultValue(false);
+    private static final ConfigOption<Boolean> TAKE_TOMBSTONES =
+            ConfigOptions.key("take-tombstones").booleanType().defaultValue(false);
 
     private final PbFormatFactory protobuf = new PbFormatFactory();
 
@@ -46,7 +46,7 @@ public final class SalvagingProtobufFormat implements DeserializationFormatFacto
 
     @Override
     public Set<ConfigOption<?>> optionalOptions() {
-        return Set.of(TIME_FIELD, SKIP_TOMBSTONES);
+        return Set.of(TIME_FIELD, TAKE_TOMBSTONES);
     }
 
     @Override
@@ -55,13 +55,13 @@ public final class SalvagingProtobufFormat implements DeserializationFormatFacto
         var inner = protobuf.createDecodingFormat(context, options);
         var required = options.get(REQUIRED_FIELDS);
         var time = options.get(TIME_FIELD);
-        var skipsTombstones = options.get(SKIP_TOMBSTONES);
+        var takesTombstones = options.get(TAKE_TOMBSTONES);
         return new DecodingFormat<>() {
             @Override
             public DeserializationSchema<RowData> createRuntimeDecoder(
                     DynamicTableSource.Context source, DataType type) {
                 var soundness = new Soundness((RowType) type.getLogicalType(), required, time);
-                return new SalvagingSchema(inner.createRuntimeDecoder(source, type), soundness, skipsTombstones);
+                return new SalvagingSchema(inner.createRuntimeDecoder(source, type), soundness, takesTombstones);
             }
 
             @Override

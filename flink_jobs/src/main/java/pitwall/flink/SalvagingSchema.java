@@ -23,14 +23,14 @@ final class SalvagingSchema implements DeserializationSchema<RowData> {
 
     private final DeserializationSchema<RowData> inner;
     private final Soundness soundness;
-    private final boolean skipsTombstones;
+    private final boolean takesTombstones;
     private transient Counter undecodable;
 
-    /** `skipsTombstones`: a record without a value says that there is nothing any more, and gives no row. */
-    SalvagingSchema(DeserializationSchema<RowData> inner, Soundness soundness, boolean skipsTombstones) {
+    /** `takesTombstones`: a record without a value says that there is nothing any more, and gives a row of nothing. */
+    SalvagingSchema(DeserializationSchema<RowData> inner, Soundness soundness, boolean takesTombstones) {
         this.inner = inner;
         this.soundness = soundness;
-        this.skipsTombstones = skipsTombstones;
+        this.takesTombstones = takesTombstones;
     }
 
     @Override
@@ -42,7 +42,9 @@ final class SalvagingSchema implements DeserializationSchema<RowData> {
     @Override
     public RowData deserialize(byte[] record) throws IOException {
         if (record == null) {
-            return skipsTombstones ? null : salvage(NO_BYTES, "MISSING", "the record has a key alone");
+            return takesTombstones
+                    ? inner.deserialize(NO_BYTES)
+                    : salvage(NO_BYTES, "MISSING", "the record has a key alone");
         }
         RowData row;
         try {

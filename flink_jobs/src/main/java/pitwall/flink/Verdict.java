@@ -55,6 +55,12 @@ final class Verdict {
         open = false;
     }
 
+    void forget() {
+        open = false;
+        heldNs = NOT_BEYOND;
+        counting = false;
+    }
+
     Verdict copied() {
         var copy = new Verdict();
         copy.open = open;
