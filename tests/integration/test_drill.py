@@ -89,8 +89,8 @@ def evidence(operator: Operator, request_id: str, *server: str) -> Json:
     while True:
         events = [e for e in operator.quick().do("drills", *server) if e["order"]["order"]["requestId"] == request_id]
         if events or time.monotonic() > end_s:
-            [event] = events
-            return event
+            assert len(events) == 1, f"{server or 'all'}: {len(events)} records of it"
+            return events[0]
         time.sleep(0.2)
 
 
@@ -107,7 +107,8 @@ def test_who_gets_no_permits_brakes_in_time_and_holds_until_it_is_resumed(
     assert braked.t - began_t >= seconds(told["reaction"], "brakingAfter"), "the drill began before it was asked for"
     assert operator.motion_state(driving)["motionHold"] == "MOTION_HOLD_LINK_LOST"
     assert_stood_since(plant, driving, stood.t)
-    # The same words stand in the journal, also after the process that wrote them was killed.
+    # What is evidence stands in the journal, also after the process that wrote it was killed.
+    evidence(operator, told["requestId"], *asked)
     stack.kill("command-2")
     stack.await_healthy("command-2")
     kept = evidence(operator, told["requestId"])

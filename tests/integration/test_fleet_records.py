@@ -60,7 +60,7 @@ async def test_alerts_and_windows_are_kept_once_whenever_it_is_killed(
         assert [record.alert.alert_id for record in records] == [a.alert_id for a in reversed(raised)]
         still_open = await listed(f"vehicle_id = {FIRST} AND state = ESCALATED AND severity >= WARNING")
         assert [record.alert.sequence for record in still_open] == [count]
-        assert (await operator.vehicle(FIRST)).open_alert_count == 1
+        await eventually(lambda: operator.vehicle(FIRST), lambda v: v.open_alert_count == 1, "one is open")
         request = fleet_pb2.ListVehicleMetricsRequest(vehicle_id=FIRST, page_size=1000)
         shown = await eventually(
             lambda: operator.call("ListVehicleMetrics", request),
