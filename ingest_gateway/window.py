@@ -55,22 +55,22 @@ class ReadingWindow:
         if now_s < self._throttled_until_s:
             return self._decline_again(count)
         more = count - repeated
-        if not (self._reads_acks and self._acks.has_place(boot_epoch)) or self._acks.in_flight + more > self.size:
+        if not self._remembers(boot_epoch) or self._acks.in_flight + more > self.size:
             return self._throttle(count, "UNACKED_READINGS", now_s)
         if not self._has_room(more):
             return self._throttle(count, "KAFKA_BACKLOG", now_s)
         return _TAKE
 
-    @property
-    def _reads_acks(self) -> bool:
-        """Of one that obeys no more can wait: ranges and rejections are of readings that it has under way."""
-        return self._acks.unsent <= self.size
+    def _remembers(self, boot_epoch: int) -> bool:
+        """Whether something new of this epoch can be acknowledged later. Of one that reads its acks and obeys no more
+        than a window of them waits: ranges and rejections are of readings that it has under way.
+        """
+        return self._acks.unsent <= self.size and self._acks.has_place(boot_epoch)
 
     def takes_loss(self, boot_epoch: int) -> bool:
         """Whether one more declared loss is taken. It goes before readings, and so not into their window."""
-        if self._acks.losses_in_flight >= MAX_LOSSES_IN_FLIGHT or not self._has_room(1):
-            return False
-        return self._reads_acks and self._acks.has_place(boot_epoch)
+        few = self._acks.losses_in_flight < MAX_LOSSES_IN_FLIGHT
+        return few and self._has_room(1) and self._remembers(boot_epoch)
 
     def pause(self, now_s: float) -> float:
         """Kafka did not take what it was given. Returns how long to ask the vehicle to wait; 0: it waits already."""

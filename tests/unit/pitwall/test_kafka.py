@@ -260,18 +260,24 @@ async def test_a_fatal_error_ends_the_bridge_and_all_that_it_holds_comes_back() 
     await bridge.close(0)
 
 
-async def test_what_a_broken_bridge_holds_comes_back_however_long_the_library_takes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A purge is a wish that each broker's thread gets when it has time, after looking for a host's address say."""
+async def broken_with_one_record(monkeypatch: pytest.MonkeyPatch, purge: Callable[[], None]) -> Rig:
+    """Its library purges nothing for now."""
     monkeypatch.setattr(kafka, "POLL_S", 0.01)
     monkeypatch.setattr(kafka, "PURGE_S", 0.0)
     rig = Rig()
     rig.produce("a")
-    purged = threading.Event()
-    monkeypatch.setattr(rig.producer, "purge", purged.set)
+    monkeypatch.setattr(rig.producer, "purge", purge)
     rig.producer.break_down(KafkaError(KafkaError._FATAL, "no more", fatal=True))
     assert await rig.next_list() == []
+    return rig
+
+
+async def test_what_a_broken_bridge_holds_comes_back_however_long_the_library_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A purge is a wish that each broker's thread gets when it has time, after looking for a host's address say."""
+    purged = threading.Event()
+    rig = await broken_with_one_record(monkeypatch, purged.set)
     await asyncio.to_thread(purged.wait, 5)
     await asyncio.sleep(0.05)
     rig.producer.report(0, error=PURGED)
@@ -282,13 +288,7 @@ async def test_what_a_broken_bridge_holds_comes_back_however_long_the_library_ta
 async def test_a_broken_bridge_that_is_closed_waits_for_the_library_no_longer_than_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(kafka, "POLL_S", 0.01)
-    monkeypatch.setattr(kafka, "PURGE_S", 0.0)
-    rig = Rig()
-    rig.produce("a")
-    monkeypatch.setattr(rig.producer, "purge", lambda: None)
-    rig.producer.break_down(KafkaError(KafkaError._FATAL, "no more", fatal=True))
-    assert await rig.next_list() == []
+    rig = await broken_with_one_record(monkeypatch, lambda: None)
     await asyncio.wait_for(rig.bridge.close(0.02), 5)
     assert rig.bridge.in_flight == 1
 

@@ -56,9 +56,9 @@ final class Verdict {
     }
 
     void forget() {
-        open = false;
-        heldNs = NOT_BEYOND;
-        counting = false;
+        clear();
+        silence();
+        unknown();
     }
 
     Verdict copied() {
